@@ -1,0 +1,367 @@
+"""The only reader of configuration: one file, environment overrides, checked values.
+
+The file is ``<home>/fate_flow.yaml``; every key can be overridden by the environment
+variable ``FATE_FLOW__<KEY>`` (objects as JSON). Names and meanings of the keys are
+FATE-Flow's; keys of ours are marked in :data:`KEYS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fate_flow.errors import ConfigurationError, Problem
+
+HOME_VARIABLE = "FATE_FLOW_HOME"
+FILE_NAME = "fate_flow.yaml"
+ENVIRONMENT_PREFIX = "FATE_FLOW__"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting.
+
+    Attributes:
+        name: key in the file.
+        default: effective when nothing is set.
+        kind: "int", "bool", "text", "list", "object", "number".
+        help: what it does, one line.
+        ours: not a FATE-Flow key.
+        minimum, maximum: limits of numbers.
+    """
+
+    name: str
+    default: Any
+    kind: str
+    help: str
+    ours: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+KEYS: tuple[Key, ...] = (
+    Key("IP", "0.0.0.0", "text", "address that the HTTP and gRPC servers bind"),  # noqa: S104
+    Key(
+        "HTTP_PORT",
+        9380,
+        "int",
+        "port of the REST API and the Airflow UI",
+        minimum=1,
+        maximum=65535,
+    ),
+    Key("GRPC_PORT", 9360, "int", "port of the gateway", minimum=1, maximum=65535),
+    Key("WORK_MODE", 0, "int", "0 standalone, 1 cluster", minimum=0, maximum=1),
+    Key(
+        "USE_LOCAL_DATA",
+        True,
+        "bool",
+        "upload sends the client's file; false: a file of the server",
+    ),
+    Key("USE_LOCAL_DATABASE", True, "bool", "SQLite in the site's home; false: DATABASE"),
+    Key("USE_AUTHENTICATION", False, "bool", "ask for a bearer token and check privileges"),
+    Key("PRIVILEGE_COMMAND_WHITELIST", [], "list", "commands that need no privilege"),
+    Key("USE_CONFIGURATION_CENTER", False, "bool", "find FATE-Serving by zookeeper"),
+    Key("ZOOKEEPER_HOSTS", ["127.0.0.1:2181"], "list", "addresses of zookeeper"),
+    Key("MAX_CONCURRENT_JOB_RUN", 5, "int", "jobs running at once", minimum=1, maximum=10000),
+    Key(
+        "MAX_CONCURRENT_JOB_RUN_HOST",
+        10,
+        "int",
+        "jobs of other initiators running at once as host",
+        minimum=1,
+        maximum=10000,
+    ),
+    Key("DATABASE", {}, "object", "engine (mysql, postgresql), name, user, passwd, host, port"),
+    Key("REDIS", {}, "object", "host, port, password, db of Redis"),
+    Key("REDIS_QUEUE_DB_INDEX", 0, "int", "Redis database of the Celery broker", minimum=0),
+    Key("SERVERS", {}, "object", "addresses of services: fateboard, proxy, servings"),
+    Key("DEFAULT_MODEL_STORE_ADDRESS", {}, "object", "where model/store puts archives"),
+    Key("JOB_DEFAULT_TIMEOUT", 604800, "number", "seconds after which a job is stopped", minimum=1),
+    Key("EXECUTOR", "local", "text", "Airflow executor: local, celery, or a class path", ours=True),
+    Key("PARALLELISM", 16, "int", "task processes at once", ours=True, minimum=3, maximum=1024),
+    Key("PARTIES", [], "list", "parties hosted here (role:id); empty: all (standalone)", ours=True),
+    Key(
+        "STORAGE",
+        "",
+        "text",
+        "root of tables, models, job files; empty: the site's home",
+        ours=True,
+    ),
+    Key("MAX_UPLOAD_BYTES", 10_737_418_240, "int", "largest uploaded file", ours=True, minimum=1),
+    Key(
+        "FEDERATION_TIMEOUT",
+        3600,
+        "number",
+        "longest wait for one value of a peer, seconds",
+        ours=True,
+        minimum=1,
+    ),
+    Key(
+        "MAILBOX_MEMORY_BYTES",
+        268_435_456,
+        "int",
+        "values kept in memory before they go to disk",
+        ours=True,
+        minimum=1_048_576,
+    ),
+    Key("TASK_RETRIES", 2, "int", "restarts of a task whose process died", ours=True, minimum=0),
+    Key(
+        "DAG_PROCESSOR",
+        "auto",
+        "text",
+        "Airflow's dag-processor: auto (when dags/ has files), on, off",
+        ours=True,
+        choices=("auto", "on", "off"),
+    ),
+    Key(
+        "ALLOW_PUBLIC_WITHOUT_AUTHENTICATION",
+        False,
+        "bool",
+        "accept binding a public address while USE_AUTHENTICATION is off",
+        ours=True,
+    ),
+    Key(
+        "KEEP_JOB_DAGS_DAYS",
+        30,
+        "number",
+        "days after which a finished job leaves the DAG list",
+        ours=True,
+        minimum=0,
+    ),
+)
+
+_BY_NAME = {key.name: key for key in KEYS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Effective settings of a site.
+
+    Attributes:
+        home: the site's folder.
+        values: every key of :data:`KEYS`.
+        sources: key -> "default", "file" or the environment variable's name.
+    """
+
+    home: Path
+    values: Mapping[str, Any]
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def storage_root(self) -> Path:
+        return Path(self.values["STORAGE"]) if self.values["STORAGE"] else self.home
+
+    @property
+    def jobs_dir(self) -> Path:
+        return self.storage_root / "jobs"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.storage_root / "logs"
+
+    @property
+    def tables_dir(self) -> Path:
+        return self.storage_root / "tables"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.storage_root / "model_local_cache"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.home / "airflow"
+
+    @property
+    def database_file(self) -> Path:
+        return self.home / "fate_flow_sqlite.db"
+
+    @property
+    def secret_file(self) -> Path:
+        return self.home / "conf" / "site_secret"
+
+    @property
+    def address(self) -> str:
+        """Address under which processes of this machine reach the site."""
+        return "127.0.0.1" if self.values["IP"] in ("0.0.0.0", "::", "") else self.values["IP"]  # noqa: S104
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self.address}:{self.values['HTTP_PORT']}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"{self.address}:{self.values['GRPC_PORT']}"
+
+    @property
+    def is_loopback(self) -> bool:
+        ip = str(self.values["IP"])
+        return ip.startswith("127.") or ip in ("localhost", "::1")
+
+    def secret(self) -> bytes:
+        """The site's secret, made by ``fate_flow init``.
+
+        Raises:
+            ConfigurationError: the site was not initialised.
+        """
+        try:
+            return bytes.fromhex(self.secret_file.read_text().strip())
+        except (OSError, ValueError):
+            raise ConfigurationError(
+                f"{self.secret_file} cannot be read", remedy="Run: fate_flow init"
+            ) from None
+
+
+def default_home() -> Path:
+    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / "fate_flow").expanduser().resolve()
+
+
+def load(home: Path | str | None = None) -> Settings:
+    """Read, override and check.
+
+    Raises:
+        ConfigurationError: lists all problems.
+    """
+    folder = Path(home).expanduser().resolve() if home is not None else default_home()
+    settings, problems = inspect(folder)
+    if problems:
+        raise ConfigurationError("\n".join(map(str, problems)), remedy="Run: fate_flow check")
+    return settings
+
+
+@cache
+def current() -> Settings:
+    """Settings of this process's site, read once."""
+    return load()
+
+
+def inspect(home: Path) -> tuple[Settings, list[Problem]]:
+    """Effective settings and everything that is wrong with them; never raises for content."""
+    problems: list[Problem] = []
+    file_values = _read_file(home / FILE_NAME, problems)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for key in KEYS:
+        value, source = key.default, "default"
+        if key.name in file_values:
+            value, source = file_values[key.name], "file"
+        variable = ENVIRONMENT_PREFIX + key.name
+        if variable in os.environ:
+            value, source = _from_text(key, os.environ[variable]), variable
+        problem = _check(key, value, source)
+        if problem:
+            problems.append(problem)
+            value, source = key.default, "default"
+        values[key.name], sources[key.name] = value, source
+    for name in file_values:
+        if name not in _BY_NAME:
+            near = difflib.get_close_matches(str(name), list(_BY_NAME), n=1)
+            hint = f"did you mean {near[0]}?" if near else ""
+            problems.append(Problem(f"{FILE_NAME}: {name}", "unknown setting", hint=hint))
+    settings = Settings(home, values, sources)
+    problems += _check_together(settings)
+    return settings, problems
+
+
+def _read_file(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        problems.append(Problem(str(path), f"cannot be read: {error}"))
+        return {}
+    if not isinstance(content, Mapping):
+        problems.append(Problem(str(path), f"found {type(content).__name__}", "KEY: value lines"))
+        return {}
+    return content
+
+
+def _from_text(key: Key, text: str) -> Any:
+    if key.kind == "text":
+        return text
+    try:
+        return json.loads(text.lower() if key.kind == "bool" else text)
+    except ValueError:
+        return text
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "number": (int, float),
+    "bool": (bool,),
+    "text": (str,),
+    "list": (list,),
+    "object": (dict,),
+}
+
+
+def _check(key: Key, value: Any, source: str) -> Problem | None:
+    where = key.name if source in ("default", "file") else source
+    wrong_type = not isinstance(value, _TYPES[key.kind]) or (
+        isinstance(value, bool) and key.kind in ("int", "number")
+    )
+    allowed = {
+        "int": "an integer",
+        "number": "a number",
+        "bool": "true or false",
+        "text": "a text",
+        "list": "a list",
+        "object": "an object",
+    }[key.kind]
+    if key.minimum is not None or key.maximum is not None:
+        allowed += f" from {key.minimum if key.minimum is not None else '-inf'}" + (
+            f" to {key.maximum}" if key.maximum is not None else ""
+        )
+    if key.choices:
+        allowed = ", ".join(key.choices)
+    out_of_range = not wrong_type and (
+        (key.minimum is not None and value < key.minimum)
+        or (key.maximum is not None and value > key.maximum)
+        or (bool(key.choices) and value not in key.choices)
+    )
+    return Problem(where, f"found {value!r}", allowed) if wrong_type or out_of_range else None
+
+
+def _check_together(settings: Settings) -> list[Problem]:
+    problems = []
+    if settings.HTTP_PORT == settings.GRPC_PORT:
+        problems.append(
+            Problem("HTTP_PORT, GRPC_PORT", f"both are {settings.HTTP_PORT}", "two ports")
+        )
+    if not settings.USE_LOCAL_DATABASE and not settings.DATABASE:
+        problems.append(
+            Problem(
+                "DATABASE",
+                "empty while USE_LOCAL_DATABASE is false",
+                "engine, name, user, passwd, host, port",
+            )
+        )
+    if not (
+        settings.is_loopback
+        or settings.USE_AUTHENTICATION
+        or settings.ALLOW_PUBLIC_WITHOUT_AUTHENTICATION
+    ):
+        problems.append(
+            Problem(
+                "IP",
+                f"{settings.IP} can be reached from other machines while USE_AUTHENTICATION is off",
+                "127.0.0.1, or USE_AUTHENTICATION: true",
+                "or set ALLOW_PUBLIC_WITHOUT_AUTHENTICATION: true if the network protects the site",
+            )
+        )
+    return problems
