@@ -137,6 +137,13 @@ KEYS: tuple[Key, ...] = (
         ours=True,
         minimum=0,
     ),
+    Key(
+        "AIRFLOW",
+        {},
+        "object",
+        "further options of airflow.cfg: {section: {option: value}}",
+        ours=True,
+    ),
 )
 
 _BY_NAME = {key.name: key for key in KEYS}
@@ -253,6 +260,7 @@ def inspect(home: Path) -> tuple[Settings, list[Problem]]:
     """Effective settings and everything that is wrong with them; never raises for content."""
     problems: list[Problem] = []
     file_values = _read_file(home / FILE_NAME, problems)
+    unreadable = bool(problems)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for key in KEYS:
@@ -273,7 +281,8 @@ def inspect(home: Path) -> tuple[Settings, list[Problem]]:
             hint = f"did you mean {near[0]}?" if near else ""
             problems.append(Problem(f"{FILE_NAME}: {name}", "unknown setting", hint=hint))
     settings = Settings(home, values, sources)
-    problems += _check_together(settings)
+    if not unreadable:
+        problems += _check_together(settings)
     return settings, problems
 
 
@@ -351,6 +360,12 @@ def _check_together(settings: Settings) -> list[Problem]:
                 "engine, name, user, passwd, host, port",
             )
         )
+    problems += [
+        Problem(f"AIRFLOW.{section}", f"found {options!r}", "option: value lines")
+        for section, options in settings.AIRFLOW.items()
+        if not isinstance(options, dict)
+        or any(isinstance(value, (dict, list)) for value in options.values())
+    ]
     if not (
         settings.is_loopback
         or settings.USE_AUTHENTICATION

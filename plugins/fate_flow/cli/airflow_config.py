@@ -1,0 +1,210 @@
+"""The ``airflow.cfg`` of a site, derived from its settings.
+
+The file is generated at ``fate_flow init`` and at every start, so that ``fate_flow.yaml``
+stays the only file to edit. Options of Airflow beyond those set here go under the key
+``AIRFLOW`` of that file. The keys by which Airflow's processes trust each other are derived
+from the site's secret: they are the same on every machine that shares it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+from fate_flow.errors import ConfigurationError
+from fate_flow.settings import Settings
+
+Sections = dict[str, dict[str, str]]
+
+_DRIVERS = {
+    "postgresql": ("postgresql+psycopg2", "postgresql+asyncpg", 5432),
+    "mysql": ("mysql+pymysql", "mysql+aiomysql", 3306),
+}
+_ENGINE_NAMES = {"postgres": "postgresql", "mariadb": "mysql"}
+_EXECUTORS = {
+    "local": "fate_flow.operators.executor.FateLocalExecutor",
+    "celery": "CeleryExecutor",
+}
+_HEADER = """\
+# Written by fate_flow from {source}; changes made here are lost.
+# Set options of Airflow under the key AIRFLOW of that file.
+"""
+
+
+def bundles(settings: Settings) -> list[dict[str, Any]]:
+    """DAG bundles of a site: one DAG per job, the shipped DAGs, the user's folder."""
+    ours = [
+        ("fate_flow_jobs", "fate_flow.compiler.bundle.JobBundle"),
+        ("fate_flow_dags", "fate_flow.compiler.bundle.ShippedDagBundle"),
+    ]
+    found: list[dict[str, Any]] = [
+        {"name": name, "classpath": path, "kwargs": {}} for name, path in ours
+    ]
+    folder = {"path": str(settings.home / "dags")}
+    users = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return [*found, {"name": "dags-folder", "classpath": users, "kwargs": folder}]
+
+
+def database_urls(settings: Settings) -> tuple[str, str | None]:
+    """Addresses of the metadata database: synchronous, asynchronous (None: Airflow derives it).
+
+    Raises:
+        ConfigurationError: DATABASE is incomplete or names an unknown engine.
+    """
+    if settings.USE_LOCAL_DATABASE and not settings.DATABASE:
+        return f"sqlite:///{settings.database_file}", None
+    database: Mapping[str, Any] = settings.DATABASE
+    engine = str(database.get("engine", "mysql")).lower()
+    engine = _ENGINE_NAMES.get(engine, engine)
+    if engine not in _DRIVERS:
+        raise ConfigurationError(
+            f"DATABASE.engine: found {engine!r}; allowed: {', '.join(_DRIVERS)}"
+        )
+    missing = [key for key in ("name", "user", "passwd", "host") if key not in database]
+    if missing:
+        raise ConfigurationError(f"DATABASE: {', '.join(missing)} missing")
+    sync, asynchronous, port = _DRIVERS[engine]
+    user, password = quote_plus(str(database["user"])), quote_plus(str(database["passwd"]))
+    place = f"{user}:{password}@{database['host']}:{database.get('port', port)}/{database['name']}"
+    query = "?charset=utf8mb4" if engine == "mysql" else ""
+    return f"{sync}://{place}{query}", f"{asynchronous}://{place}{query}"
+
+
+def derived_key(secret: bytes, purpose: str) -> str:
+    """A key of 32 bytes for one purpose, in URL-safe base64 (HMAC-SHA256 of the purpose)."""
+    digest = hmac.new(secret, f"airflow {purpose}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def passwords_file(settings: Settings) -> Path:
+    """Where the password of Airflow's user ``admin`` stands when logins are on."""
+    return settings.home / "conf" / "airflow_passwords.json"
+
+
+def sections(settings: Settings) -> Sections:
+    """All options that differ from Airflow's defaults.
+
+    Raises:
+        ConfigurationError: the database or the secret cannot be used.
+    """
+    secret = settings.secret()
+    result: Sections = {
+        "core": _core(settings, secret),
+        "database": _database(settings),
+        "logging": _logging(settings),
+        "api": {
+            "host": settings.IP,
+            "port": str(settings.HTTP_PORT),
+            "base_url": settings.http_url,
+            "workers": "1",
+            "secret_key": derived_key(secret, "secret_key"),
+            "expose_config": "False",
+            "instance_name": "FATE-Flow",
+        },
+        "api_auth": {
+            "jwt_secret": derived_key(secret, "jwt_secret"),
+            "jwt_issuer": "fate_flow",
+        },
+        "workers": {
+            # A finished task frees its slot, and a stopped one ends, within this time.
+            "min_heartbeat_interval": "1",
+            # Tasks outlive a restart of the API server.
+            "max_failed_heartbeats": "20",
+            "execution_api_retries": "10",
+            "execution_api_retry_wait_max": "5.0",
+            "execution_api_timeout": "20.0",
+        },
+        "scheduler": {
+            "scheduler_idle_sleep_time": "0.25",
+            # How soon the tasks of a killed scheduler start anew under the next one.
+            "scheduler_health_check_threshold": "15",
+            "orphaned_tasks_check_interval": "10",
+            # Longer than the API server needs to restart: tasks cannot report meanwhile.
+            "task_instance_heartbeat_timeout": "45",
+            "task_instance_heartbeat_timeout_detection_interval": "5",
+            "catchup_by_default": "False",
+        },
+        "dag_processor": {
+            "dag_bundle_config_list": json.dumps(bundles(settings), indent=2),
+            "refresh_interval": "30",
+            "parsing_processes": "1",
+        },
+    }
+    if settings.EXECUTOR == "celery":
+        result["celery"] = _celery(settings)
+    for section, options in settings.AIRFLOW.items():
+        result.setdefault(section, {}).update({k: str(v) for k, v in options.items()})
+    return result
+
+
+def _core(settings: Settings, secret: bytes) -> dict[str, str]:
+    no_login = settings.is_loopback and not settings.USE_AUTHENTICATION
+    return {
+        "executor": _EXECUTORS.get(settings.EXECUTOR, settings.EXECUTOR),
+        "parallelism": str(settings.PARALLELISM),
+        "max_active_tasks_per_dag": str(settings.PARALLELISM),
+        "dags_folder": str(settings.home / "dags"),
+        "load_examples": "False",
+        "fernet_key": derived_key(secret, "fernet_key"),
+        "execution_api_server_url": f"{settings.http_url}/execution/",
+        # The default asks the resolver, which can take seconds where there is none.
+        "hostname_callable": "socket.gethostname",
+        "simple_auth_manager_all_admins": str(no_login),
+        "simple_auth_manager_users": "admin:admin",
+        "simple_auth_manager_passwords_file": str(passwords_file(settings)),
+        "daemon_umask": "0o077",
+    }
+
+
+def _database(settings: Settings) -> dict[str, str]:
+    sync, asynchronous = database_urls(settings)
+    options = {"sql_alchemy_conn": sync}
+    if asynchronous:
+        options["sql_alchemy_conn_async"] = asynchronous
+    return options
+
+
+def _logging(settings: Settings) -> dict[str, str]:
+    folder = settings.logs_dir / "airflow"
+    return {
+        "base_log_folder": str(folder),
+        "dag_processor_child_process_log_directory": str(folder / "dag_processor"),
+        "logging_level": "INFO",
+        "uvicorn_logging_level": "WARNING",
+        "colored_console_log": "False",
+        "file_task_handler_new_folder_permissions": "0o750",
+        "file_task_handler_new_file_permissions": "0o640",
+    }
+
+
+def _celery(settings: Settings) -> dict[str, str]:
+    redis: Mapping[str, Any] = settings.REDIS
+    password = f":{quote_plus(str(redis['password']))}@" if redis.get("password") else ""
+    place = f"{password}{redis.get('host', '127.0.0.1')}:{redis.get('port', 6379)}"
+    return {
+        "broker_url": f"redis://{place}/{settings.REDIS_QUEUE_DB_INDEX}",
+        "result_backend": "db+" + database_urls(settings)[0],
+    }
+
+
+def render(settings: Settings) -> str:
+    """Text of ``airflow.cfg``.
+
+    Raises:
+        ConfigurationError: see :func:`sections`.
+    """
+    lines = [_HEADER.format(source=settings.home / "fate_flow.yaml")]
+    for section, options in sections(settings).items():
+        lines.append(f"[{section}]")
+        for name, value in options.items():
+            # The parser interpolates %; a continuation line must be indented.
+            text = value.replace("%", "%%").replace("\n", "\n    ")
+            lines.append(f"{name} = {text}")
+        lines.append("")
+    return "\n".join(lines)
