@@ -1,0 +1,59 @@
+"""Collects what is wrong with a job and what merely looks wrong, until all is read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fate_flow.errors import InvalidInputError, Problem
+
+
+@dataclass
+class Report:
+    """Problems refuse the job, warnings are kept in its plan."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def problem(self, path: str, message: str, allowed: str = "", hint: str = "") -> None:
+        self.add(Problem(path, message, allowed, hint))
+
+    def add(self, *problems: Problem) -> None:
+        self.problems += [p for p in dict.fromkeys(problems) if p not in self.problems]
+
+    def warn(self, path: str, message: str, hint: str = "") -> None:
+        text = str(Problem(path, message, hint=hint))
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def raise_if_any(self) -> None:
+        """
+        Raises:
+            InvalidInputError: carries all problems found so far.
+        """
+        if self.problems:
+            raise InvalidInputError(self.problems)
+
+
+def shown(value: Any) -> str:
+    """A value as a user wrote it, shortened."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (int, float)):
+        text = repr(value) if not isinstance(value, int) or value.bit_length() < 200 else "a number"
+    elif isinstance(value, str):
+        text = repr(value) if value else "an empty text"
+    elif isinstance(value, Mapping):
+        return "an object" if value else "an empty object"
+    elif isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}" if value else "an empty list"
+    else:
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
