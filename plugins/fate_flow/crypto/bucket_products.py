@@ -1,0 +1,318 @@
+"""Products of many ciphertexts raised to small powers, without raising any of them.
+
+``product_i c_i ** x_i`` for one matrix column x costs, with the bucket method of Pippenger
+("On the evaluation of powers and monomials", SIAM J. Comput. 9, 1980; as in Bernstein,
+"Pippenger's exponentiation algorithm", 2002), one product per non-zero digit of x, plus one
+per bucket: for each digit position the ciphertexts with digit b are multiplied into a
+running product in descending order of b, and the running product is multiplied into the
+total at every step down, so that a ciphertext with digit b ends up in the total b times.
+
+Digits are signed (``-2**(w-1) < digit <= 2**(w-1)``), which halves the buckets. Products of
+negative digits are kept apart, and all of them are inverted at once at the end.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gmpy2
+import numpy as np
+
+from fate_flow.crypto.fixed_point import (
+    Floats,
+    Ints,
+    as_matrix,
+    check_bits,
+    natural_shift,
+    trailing_zeros,
+)
+from fate_flow.crypto.integers import Mpz, invert_all, product, run_parallel
+from fate_flow.errors import CryptoError
+
+#: A column may be scaled up by this many bits more than the column with the largest values.
+MAX_SPREAD = 128
+
+_MAX_WINDOW = 16
+
+#: (digit, rows with that digit), in descending order of the digit.
+Buckets = list[tuple[int, list[int]]]
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Rows of one digit position, by magnitude of the digit, positive and negative apart."""
+
+    positive: Buckets
+    negative: Buckets
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One matrix column, ready for bucket products.
+
+    Attributes:
+        shift: binary exponent of its integers.
+        weight: sum of the integers' magnitudes.
+        window: bits per digit.
+        positions: lowest digit first.
+    """
+
+    shift: int
+    weight: int
+    window: int
+    positions: list[_Position]
+
+
+class DotPlan:
+    """A plaintext matrix cut into digits, for repeated ``CipherColumn.dot`` with it.
+
+    Each column j gets integers of ``bits`` bits at its own scale: the error of an entry is
+    at most ``2**-bits * max_i |matrix[i, j]|``. Memory: 8 bytes per non-zero digit, with
+    ``bits / 9`` to ``bits / 5`` digits per entry.
+
+    Args:
+        matrix: finite float64, shape (n, d).
+        bits: fixed-point bits, 1 to 60.
+
+    Attributes:
+        shape: (n, d).
+        exponent: binary exponent of the whole, added to that of the ciphertexts.
+        weight: the largest sum of integer magnitudes of a column, at that exponent.
+
+    Raises:
+        CryptoError: NaN or infinite entries, or bits out of range.
+    """
+
+    def __init__(self, matrix: Any, bits: int = 24) -> None:
+        check_bits(bits)
+        values = as_matrix(matrix, len(matrix))
+        self.shape: tuple[int, int] = (values.shape[0], values.shape[1])
+        self.bits = bits
+        quantised = _quantise_columns(values, bits)
+        self.exponent = max((shift for column, shift in quantised if column.any()), default=0)
+        self._columns = [_cut(column, shift) for column, shift in quantised]
+        self.weight = max(
+            (c.weight << (self.exponent - c.shift) for c in self._columns if c.weight), default=0
+        )
+
+    def products(self, ciphertexts: Sequence[Mpz], modulus: Mpz) -> list[Mpz]:
+        """``product_i ciphertexts[i] ** integer[i, j] mod modulus`` for every column j."""
+        jobs: list[Callable[[], tuple[Mpz, Mpz]]] = [
+            functools.partial(_column_product, column, ciphertexts, modulus)
+            for column in self._columns
+        ]
+        if not any(column.weight for column in self._columns):
+            return [gmpy2.mpz(1)] * len(self._columns)
+        pairs = run_parallel(jobs)
+        inverses = invert_all([negative for _, negative in pairs], modulus)
+        return [
+            _scale_up(positive * inverse % modulus, self.exponent, column, modulus)
+            for (positive, _), inverse, column in zip(pairs, inverses, self._columns, strict=True)
+        ]
+
+
+def _scale_up(value: Mpz, exponent: int, column: _Column, modulus: Mpz) -> Mpz:
+    if not column.weight or exponent == column.shift:
+        return value
+    return gmpy2.powmod(value, gmpy2.mpz(1) << (exponent - column.shift), modulus)
+
+
+def _quantise_columns(values: Floats, bits: int) -> list[tuple[Ints, int]]:
+    """Integers and exponent of each column."""
+    columns = [np.ascontiguousarray(values[:, j]) for j in range(values.shape[1])]
+    largest = [float(np.abs(column).max()) if len(column) else 0.0 for column in columns]
+    coarsest = min((natural_shift(x, bits) for x in largest if x), default=0)
+    result = []
+    for column, size in zip(columns, largest, strict=True):
+        shift = min(natural_shift(size, bits), coarsest + MAX_SPREAD) if size else coarsest
+        integers = np.rint(np.ldexp(np.ldexp(column, shift // 2), shift - shift // 2))
+        integers = integers.astype(np.int64)
+        zeros = trailing_zeros(integers)
+        result.append((integers >> zeros, shift - zeros))
+    return result
+
+
+def _cut(integers: Ints, shift: int) -> _Column:
+    magnitudes = np.abs(integers)
+    filled = int(np.count_nonzero(magnitudes))
+    if not filled:
+        return _Column(shift, 0, 1, [])
+    bits = int(magnitudes.max()).bit_length()
+    window = _best_window(bits, filled)
+    positions = [_sort(digits) for digits in _digits(integers, window, bits)]
+    return _Column(shift, sum(magnitudes.tolist()), window, positions)
+
+
+def _best_window(bits: int, rows: int) -> int:
+    """Bits per digit that need the fewest products."""
+
+    def cost(window: int) -> int:
+        digits = -(-(bits + 1) // window) if bits > 1 else 1
+        return digits * (rows + 2 * min(rows, 1 << (window - 1)))
+
+    return min(range(1 if bits == 1 else 2, _MAX_WINDOW + 1), key=cost)
+
+
+def _digits(integers: Ints, window: int, bits: int) -> Iterator[Ints]:
+    """Signed digits of base ``2**window``, lowest first, until nothing is left."""
+    signs = np.sign(integers)
+    rest = np.abs(integers)
+    half = 1 << (window - 1)
+    base = 1 << window
+    if bits == 1:
+        yield integers
+        return
+    while rest.any():
+        digits = rest & (base - 1)
+        carry = digits > half
+        digits = np.where(carry, digits - base, digits)
+        yield digits * signs
+        rest = (rest >> window) + carry
+
+
+def _sort(digits: Ints) -> _Position:
+    return _Position(_descending(digits), _descending(-digits))
+
+
+def _descending(digits: Ints) -> Buckets:
+    """Rows with a positive digit, grouped by it, largest digit first."""
+    rows = np.flatnonzero(digits > 0)
+    if not len(rows):
+        return []
+    order = rows[np.argsort(-digits[rows], kind="stable")]
+    ordered = digits[order]
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1, [len(order)]))
+    return [
+        (int(ordered[start]), order[start:end].tolist())
+        for start, end in itertools.pairwise(starts.tolist())
+    ]
+
+
+def _column_product(column: _Column, ciphertexts: Sequence[Mpz], modulus: Mpz) -> tuple[Mpz, Mpz]:
+    """Products over the positive and over the negative digits."""
+    positive = _horner(
+        [position.positive for position in column.positions], column.window, ciphertexts, modulus
+    )
+    negative = _horner(
+        [position.negative for position in column.positions], column.window, ciphertexts, modulus
+    )
+    return positive, negative
+
+
+def _horner(
+    positions: Sequence[Buckets], window: int, ciphertexts: Sequence[Mpz], modulus: Mpz
+) -> Mpz:
+    """``product over positions k of total_k ** (2**(window*k))``."""
+    result = gmpy2.mpz(1)
+    step = gmpy2.mpz(1) << window
+    for buckets in reversed(positions):
+        if result != 1:
+            result = gmpy2.powmod(result, step, modulus)
+        if buckets:
+            result = result * _bucket_product(buckets, ciphertexts, modulus) % modulus
+    return result
+
+
+def _bucket_product(buckets: Buckets, ciphertexts: Sequence[Mpz], modulus: Mpz) -> Mpz:
+    """``product of ciphertexts[row] ** digit`` over the buckets (digit, rows)."""
+    total = gmpy2.mpz(1)
+    running = gmpy2.mpz(1)
+    lower = [digit for digit, _ in buckets[1:]]
+    for (digit, rows), following in zip(buckets, [*lower, 0], strict=True):
+        for row in rows:
+            running = running * ciphertexts[row] % modulus
+        gap = digit - following
+        if gap == 1:
+            total = total * running % modulus
+        else:
+            total = total * gmpy2.powmod(running, gap, modulus) % modulus
+    return total
+
+
+def bin_products(
+    ciphertexts: Sequence[Mpz], codes: Ints, bins: Sequence[int], modulus: Mpz
+) -> list[list[Mpz]]:
+    """Product of the ciphertexts of each bin, for each feature.
+
+    Features whose joint bins are few are first put together: one product per row makes their
+    joint histogram, from which each one's own follows by products over cells.
+
+    Args:
+        ciphertexts: n of them.
+        codes: bin of each row and feature, int, shape (n, k).
+        bins: number of bins of each feature, length k.
+
+    Returns:
+        k lists of ``bins[j]`` numbers; 1 (a trivial encryption of zero) for an empty bin.
+
+    Raises:
+        CryptoError: shapes do not fit, or a code is outside ``0 .. bins[j] - 1``.
+    """
+    checked = _check_codes(codes, bins, len(ciphertexts))
+    groups = _group(len(ciphertexts), [int(b) for b in bins])
+    jobs: list[Callable[[], dict[int, list[Mpz]]]] = [
+        functools.partial(_histograms, ciphertexts, checked, list(bins), group, modulus)
+        for group in groups
+    ]
+    found: dict[int, list[Mpz]] = {}
+    for part in run_parallel(jobs):
+        found.update(part)
+    return [found[j] for j in range(len(bins))]
+
+
+def _check_codes(codes: Ints, bins: Sequence[int], rows: int) -> Ints:
+    array = np.asarray(codes)
+    if array.ndim != 2 or array.shape != (rows, len(bins)) or array.dtype.kind not in "iu":
+        raise CryptoError(
+            f"bin codes are {array.dtype} {array.shape}; allowed: integers ({rows}, {len(bins)})"
+        )
+    if array.size and ((array < 0).any() or (array >= np.asarray(bins)).any()):
+        raise CryptoError("a bin code is outside the bins of its feature")
+    return array.astype(np.int64, copy=False)
+
+
+def _group(rows: int, bins: Sequence[int]) -> list[list[int]]:
+    """Features in groups: one joint histogram of a group is cheaper than its members' own."""
+    groups: list[tuple[list[int], int]] = []
+    for feature in sorted(range(len(bins)), key=lambda j: bins[j]):
+        for index, (members, cells) in enumerate(groups):
+            joint = cells * max(1, bins[feature])
+            # Members save `rows` products each but one; each is read off the cells instead.
+            before = rows + len(members) * cells if len(members) > 1 else rows
+            if rows + (len(members) + 1) * joint < before + rows:
+                groups[index] = ([*members, feature], joint)
+                break
+        else:
+            groups.append(([feature], max(1, bins[feature])))
+    return [members for members, _ in groups]
+
+
+def _histograms(
+    items: Sequence[Mpz], codes: Ints, bins: Sequence[int], group: Sequence[int], modulus: Mpz
+) -> dict[int, list[Mpz]]:
+    if len(group) == 1:
+        (feature,) = group
+        return {feature: _by_code(items, codes[:, feature], bins[feature], modulus)}
+    shape = [max(1, bins[feature]) for feature in group]
+    joint = np.ravel_multi_index([codes[:, feature] for feature in group], shape)
+    cells, inverse = np.unique(joint, return_inverse=True)
+    products = _by_code(items, inverse.reshape(-1).astype(np.int64), len(cells), modulus)
+    own = np.unravel_index(cells, shape)
+    return {
+        feature: _by_code(products, own[position].astype(np.int64), bins[feature], modulus)
+        for position, feature in enumerate(group)
+    }
+
+
+def _by_code(items: Sequence[Mpz], codes: Ints, count: int, modulus: Mpz) -> list[Mpz]:
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes[order], np.arange(count + 1)).tolist()
+    rows = order.tolist()
+    return [
+        product((items[row] for row in rows[start:end]), modulus)
+        for start, end in itertools.pairwise(edges)
+    ]
