@@ -1,0 +1,79 @@
+"""Whether the processes of a site answer: small HTTP and TCP questions over loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fate_flow.settings import Settings
+
+#: Neither a proxy of the environment nor a redirect has a place between these processes.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def get_json(url: str, timeout: float) -> tuple[int, Any]:
+    """Status and JSON body of a GET; (0, reason) when nobody answered in time."""
+    try:
+        with _OPENER.open(url, timeout=timeout) as answer:
+            return answer.status, _decode(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, _decode(error.read())
+    except (OSError, ValueError) as error:
+        return 0, str(getattr(error, "reason", error))
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")[:200]
+
+
+def api_server(settings: Settings, timeout: float = 5.0) -> str:
+    """Empty when the REST API is warm, else what is missing.
+
+    Both requests matter: each builds, at its first call, what would cost the first job of
+    a site up to ten seconds.
+    """
+    status, body = get_json(f"{settings.http_url}/execution/health", timeout)
+    if status != 200:
+        return _explain("/execution/health", status, body)
+    status, body = get_json(f"{settings.http_url}/v1/internal/health", timeout)
+    if status == 200 and isinstance(body, Mapping) and body.get("ready") is True:
+        return ""
+    return _explain("/v1/internal/health", status, body)
+
+
+def _explain(path: str, status: int, body: Any) -> str:
+    if status == 404 and path.startswith("/v1"):
+        return "the API server answers, but without the FATE-Flow plugin (airflow plugins)"
+    return f"{path}: {status or 'no answer'} {body}".strip()
+
+
+def scheduler(settings: Settings, timeout: float = 5.0) -> str:
+    """Empty when the scheduler reported to the database lately, else why not."""
+    status, body = get_json(f"{settings.http_url}/api/v2/monitor/health", timeout)
+    if status != 200 or not isinstance(body, Mapping):
+        return f"unknown: {_explain('/api/v2/monitor/health', status, body)}"
+    state = body.get("scheduler", {}).get("status")
+    return "" if state == "healthy" else f"scheduler is {state or 'not there yet'}"
+
+
+def gateway(settings: Settings, timeout: float = 2.0) -> str:
+    """Empty when the gateway's port accepts connections, else why not."""
+    try:
+        with socket.create_connection((settings.address, settings.GRPC_PORT), timeout=timeout):
+            return ""
+    except OSError as error:
+        return f"port {settings.GRPC_PORT}: {error.strerror or error}"
+
+
+CHECKS: Mapping[str, Callable[[Settings], str]] = {
+    "gateway": gateway,
+    "api-server": api_server,
+    "scheduler": scheduler,
+}

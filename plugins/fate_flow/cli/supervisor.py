@@ -1,0 +1,458 @@
+"""The supervisor of a site: starts its processes, restarts what dies, ends everything.
+
+``python -m fate_flow.cli.supervisor --home DIR`` runs until SIGTERM. It imports nothing
+heavy and sleeps until a child ends. Its state stands in ``run/supervisor.json`` and is
+valid while ``run/supervisor.lock`` is locked, so neither a recycled pid nor a crash of
+the machine can make a dead supervisor look alive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fate_flow.cli import processes, site
+from fate_flow.cli.processes import Identity
+from fate_flow.errors import FateFlowError
+from fate_flow.settings import Settings, load
+
+TICK_SECONDS = 5.0
+BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+#: A process that ran this long is healthy: its next failure is restarted at once again.
+STABLE_SECONDS = 60.0
+#: Time of graceful ending at a stop; the rest is killed.
+STOP_SECONDS = 6.0
+#: Time that tasks get for their on_kill when their scheduler died.
+TASK_GRACE_SECONDS = 3.0
+LOG_BYTES = 20_000_000
+LOG_COPIES = 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """One long-lived process of a site.
+
+    Attributes:
+        name: also the name of its log file.
+        command: argument vector.
+        port: TCP port it listens on, if any.
+        owns_tasks: its children are task processes; they must not outlive it.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    port: int | None = None
+    owns_tasks: bool = False
+
+
+def services_of(settings: Settings) -> list[Service]:
+    """The processes that these settings ask for."""
+    airflow = site.airflow_command
+    found = [
+        Service(
+            "gateway",
+            (sys.executable, "-m", "fate_flow.federation.gateway", "--home", str(settings.home)),
+            port=settings.GRPC_PORT,
+        ),
+        Service(
+            "api-server",
+            tuple(airflow("api-server", "--workers", "1", "--port", str(settings.HTTP_PORT))),
+            port=settings.HTTP_PORT,
+        ),
+        Service(
+            "scheduler",
+            tuple(airflow("scheduler", "--skip-serve-logs")),
+            owns_tasks=settings.EXECUTOR == "local" or "LocalExecutor" in settings.EXECUTOR,
+        ),
+    ]
+    if wants_dag_processor(settings):
+        # The bundle of the jobs is left out on purpose: its DAGs are registered directly.
+        bundles = ("-B", "fate_flow_dags", "-B", "dags-folder")
+        found.append(Service("dag-processor", tuple(airflow("dag-processor", *bundles))))
+    return found
+
+
+def wants_dag_processor(settings: Settings) -> bool:
+    if settings.DAG_PROCESSOR != "auto":
+        return bool(settings.DAG_PROCESSOR == "on")
+    return any((settings.home / "dags").rglob("*.py"))
+
+
+class Child:
+    """A service and the process that runs it now."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.popen: subprocess.Popen[bytes] | None = None
+        self.identity: Identity | None = None
+        self.started_at = 0.0
+        self.restarts = 0
+        self.failures = 0
+        self.next_start = 0.0
+        self.last_exit = ""
+
+    @property
+    def is_running(self) -> bool:
+        return self.popen is not None
+
+    def ended(self, status: int, now: float) -> None:
+        """Note the end of the process and when to start the next one."""
+        if self.popen is not None:
+            self.popen.returncode = status
+        self.popen = None
+        if now - self.started_at > STABLE_SECONDS:
+            self.failures = 0
+        delay = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
+        self.failures += 1
+        self.next_start = now + delay
+        self.last_exit = f"code {status}" if status >= 0 else f"signal {signal_name(-status)}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.service.name,
+            "pid": self.identity.pid if self.popen and self.identity else None,
+            "started": self.identity.started if self.popen and self.identity else None,
+            "since": self.started_at if self.popen else None,
+            "restarts": self.restarts,
+            "last_exit": self.last_exit,
+            "next_start": None if self.popen else self.next_start,
+            "port": self.service.port,
+        }
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Files of the supervisor below the site's home."""
+
+    home: Path
+    logs: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Paths:
+        return cls(settings.home, settings.logs_dir / "fate_flow")
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "run" / "supervisor.lock"
+
+    @property
+    def state(self) -> Path:
+        return self.home / "run" / "supervisor.json"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
+    """Lock a file for the time of the block; yields whether it was free.
+
+    Args:
+        patience: seconds to try again; whoever only asks holds the lock for a moment.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.05)
+            else:
+                yield True
+                return
+
+
+class Supervisor:
+    """Keeps the processes of one site running.
+
+    Args:
+        settings: of the site.
+        services: what to run.
+        say: where messages for people go.
+    """
+
+    def __init__(
+        self, settings: Settings, services: list[Service], say: Callable[[str], None]
+    ) -> None:
+        self.settings = settings
+        self.paths = Paths.of(settings)
+        self.children = [Child(service) for service in services]
+        self.say = say
+        self.stopping = False
+        self.identity = Identity.of(os.getpid())
+        self.began = time.time()
+        self._wake_read, self._wake_write = os.pipe()
+        self._strangers: dict[int, float] = {}
+
+    def run(self) -> None:
+        """Supervise until a SIGTERM or SIGINT; then end everything and return."""
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        processes.become_subreaper()
+        self._install_signals()
+        for child in self.children:
+            self._start(child)
+        self._write_state()
+        while not self.stopping:
+            self._sleep()
+            self._reap()
+            self._end_orphans()
+            self._restart_due()
+            self._rotate_logs()
+        self.say("stopping")
+        self._write_state()
+        self._stop_all()
+        with contextlib.suppress(FileNotFoundError):
+            self.paths.state.unlink()
+        self.say("stopped")
+
+    def _install_signals(self) -> None:
+        for descriptor in (self._wake_read, self._wake_write):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+
+    def _ask_to_stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def _sleep(self) -> None:
+        due = [child.next_start - time.time() for child in self.children if not child.is_running]
+        timeout = max(0.05, min([TICK_SECONDS, *due]))
+        with contextlib.suppress(InterruptedError):
+            select.select([self._wake_read], [], [], timeout)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+
+    def _start(self, child: Child) -> None:
+        service = child.service
+        with self._open_log(service.name) as log:
+            log.write(f"--- {time.strftime('%F %T')} starting {service.name}\n".encode())
+            log.flush()
+            child.popen = subprocess.Popen(  # noqa: S603 - commands are ours
+                service.command,
+                env=site.child_environment(self.settings, supervised=True),
+                cwd=self.settings.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - one thread only
+            )
+        child.identity = Identity.of(child.popen.pid)
+        child.started_at = time.time()
+        self.say(f"{service.name} started, pid {child.popen.pid}")
+
+    def _open_log(self, name: str) -> IO[bytes]:
+        # Append mode: after a rotation that truncates, the child goes on at the new end.
+        return self.paths.log(name).open("ab")
+
+    def _reap(self) -> None:
+        changed = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            child = next((c for c in self.children if c.popen and c.popen.pid == pid), None)
+            if child is None:
+                continue  # an orphan that was adopted
+            child.ended(os.waitstatus_to_exitcode(status), time.time())
+            changed = True
+            if not self.stopping:
+                delay = child.next_start - time.time()
+                self.say(
+                    f"{child.service.name} (pid {pid}) ended with {child.last_exit};"
+                    f" starting it again in {delay:.1f} s"
+                )
+                if child.service.owns_tasks:
+                    self._end_task_owners(self._adopted())
+        if changed:
+            self._write_state()
+
+    def _adopted(self) -> list[Identity]:
+        """Children that this process did not start: their parent died."""
+        own = {child.popen.pid for child in self.children if child.popen}
+        strangers = (Identity.of(pid) for pid in processes.direct_children() if pid not in own)
+        return [identity for identity in strangers if identity]
+
+    def _end_orphans(self) -> None:
+        """End what lost its parent, once it was seen twice (its parent may just be exiting)."""
+        adopted = {identity.pid: identity for identity in self._adopted()}
+        now = time.time()
+        self._strangers = {pid: self._strangers.get(pid, now) for pid in adopted}
+        late = [adopted[pid] for pid, seen in self._strangers.items() if now - seen > 1.0]
+        if late:
+            self.say(f"ending {len(late)} process(es) whose parent died")
+            tree = [d for identity in late for d in processes.descendants(identity.pid)]
+            processes.end([*late, *tree], TASK_GRACE_SECONDS)
+
+    def _end_task_owners(self, workers: list[Identity]) -> None:
+        """End the executor's workers, then the tasks they ran.
+
+        The workers go first and at once: a worker that sees its task end would report the
+        task as failed, whereas a task that nobody reported is started anew, without using
+        up a retry, as soon as a scheduler is there.
+        """
+        tasks = [task for worker in workers for task in processes.descendants(worker.pid)]
+        for worker in workers:
+            worker.send(signal.SIGKILL)
+        if tasks:
+            self.say(f"ending {len(tasks)} task process(es) of the scheduler")
+        processes.end(tasks, TASK_GRACE_SECONDS)
+
+    def _restart_due(self) -> None:
+        if self.stopping:
+            return
+        now = time.time()
+        due = [c for c in self.children if not c.is_running and c.next_start <= now]
+        for child in due:
+            child.restarts += 1
+            self._start(child)
+        if due:
+            self._write_state()
+
+    def _stop_all(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        tasks: list[Identity] = []
+        for child in self.children:
+            if child.identity is None or child.popen is None:
+                continue
+            child.identity.send(signal.SIGTERM)
+            if child.service.owns_tasks:
+                workers = _children_of(child.identity.pid)
+                tasks += [task for worker in workers for task in processes.descendants(worker.pid)]
+                for worker in workers:
+                    worker.send(signal.SIGKILL)
+        for task in tasks:
+            task.send(signal.SIGTERM)
+        while time.monotonic() < deadline:
+            self._reap()
+            if not any(child.is_running for child in self.children) and not self._adopted():
+                break
+            time.sleep(0.05)
+        left = {*processes.descendants(os.getpid()), *processes.marked(self.settings.home)}
+        for identity in left:
+            identity.send(signal.SIGKILL)
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end and processes.direct_children():
+            self._reap()
+            time.sleep(0.05)
+
+    def _rotate_logs(self) -> None:
+        for name in [*(child.service.name for child in self.children), "supervisor"]:
+            rotate(self.paths.log(name))
+
+    def _write_state(self) -> None:
+        state = {
+            "pid": os.getpid(),
+            "started": self.identity.started if self.identity else None,
+            "since": self.began,
+            "stopping": self.stopping,
+            "services": [child.to_json() for child in self.children],
+        }
+        temporary = self.paths.state.with_suffix(".new")
+        temporary.write_text(json.dumps(state, indent=1))
+        temporary.replace(self.paths.state)
+
+
+def _children_of(pid: int) -> list[Identity]:
+    tree = processes.descendants(pid)
+    return [identity for identity in tree if _parent(identity) == pid]
+
+
+def _parent(identity: Identity) -> int | None:
+    process = identity.process()
+    return process.ppid() if process else None
+
+
+def rotate(path: Path, limit: int = LOG_BYTES, copies: int = LOG_COPIES) -> bool:
+    """Copy a log that grew over the limit aside and empty it; writers keep their descriptor."""
+    try:
+        if path.stat().st_size <= limit:
+            return False
+    except FileNotFoundError:
+        return False
+    for number in range(copies, 1, -1):
+        older = path.with_suffix(f".log.{number - 1}")
+        if older.exists():
+            older.replace(path.with_suffix(f".log.{number}"))
+    shutil.copyfile(path, path.with_suffix(".log.1"))
+    os.truncate(path, 0)
+    return True
+
+
+def read_state(settings: Settings) -> Mapping[str, Any] | None:
+    """State of the running supervisor; None when none runs."""
+    paths = Paths.of(settings)
+    with hold_lock(paths.lock) as was_free:
+        if was_free:
+            return None
+    try:
+        state: Mapping[str, Any] = json.loads(paths.state.read_text())
+    except (OSError, ValueError):
+        return {"pid": None, "services": [], "stopping": False}  # starting or just ended
+    return state
+
+
+def run(home: Path, *, quiet: bool = False) -> int:
+    """Run the supervisor of a site in this process; returns the exit code."""
+    settings = load(home)
+    paths = Paths.of(settings)
+    paths.logs.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        line = f"{time.strftime('%F %T')} {text}"
+        with paths.log("supervisor").open("a") as log:
+            log.write(line + "\n")
+        if not quiet:
+            print(line, flush=True)
+
+    with hold_lock(paths.lock, patience=1.0) as was_free:
+        if not was_free:
+            print(f"The site {home} is running already", file=sys.stderr)
+            return 1
+        Supervisor(settings, services_of(settings), say).run()
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m fate_flow.cli.supervisor")
+    parser.add_argument("--home", required=True, type=Path)
+    parser.add_argument("--quiet", action="store_true", help="messages only to the log file")
+    arguments = parser.parse_args()
+    try:
+        return run(arguments.home.resolve(), quiet=arguments.quiet)
+    except FateFlowError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
