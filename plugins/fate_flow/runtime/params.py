@@ -36,7 +36,7 @@ class Check:
         def either(value: Any) -> Any:
             try:
                 return self.convert(value)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 return other.convert(value)
 
         return Check(f"{self.allowed} or {other.allowed}", either)
@@ -201,7 +201,7 @@ class Param:
             check: Check = spec.metadata["check"]
             try:
                 values[spec.name] = check.convert(given)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 problems.append(Problem(where, f"found {given!r}", check.allowed))
         result = cls(**values)
         if not problems:
