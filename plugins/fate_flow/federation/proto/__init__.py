@@ -1,0 +1,1 @@
+"""Message types of the gateway, generated from ``gateway.proto``."""
