@@ -1,0 +1,1 @@
+"""Trained models: one folder per party model id and version, buffers as protobuf files."""

@@ -1,0 +1,1 @@
+"""What jobs leave to look at: metrics, job views, task rows, data views, version records."""

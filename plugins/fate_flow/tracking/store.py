@@ -1,0 +1,65 @@
+"""The room's front door: everything that others call, all taking a SQLAlchemy session."""
+
+from __future__ import annotations
+
+from fate_flow.tracking.metrics import (
+    JOB_LEVEL,
+    MetricData,
+    TaskScope,
+    add_metrics,
+    delete_metrics,
+    delete_task_metrics,
+    job_view,
+    metric_names,
+    read_all_metrics,
+    read_job_view,
+    read_metric,
+    save_job_view,
+)
+from fate_flow.tracking.rows import (
+    any_row,
+    data_view,
+    filters_of,
+    initiator_row,
+    job_dicts,
+    query_data_views,
+    query_jobs,
+    query_tasks,
+    reason_text,
+    save_data_view,
+    save_notes,
+    save_task,
+    task_dicts,
+)
+from fate_flow.tracking.versions import newest_name, save_version, version_history
+
+__all__ = [
+    "JOB_LEVEL",
+    "MetricData",
+    "TaskScope",
+    "add_metrics",
+    "any_row",
+    "data_view",
+    "delete_metrics",
+    "delete_task_metrics",
+    "filters_of",
+    "initiator_row",
+    "job_dicts",
+    "job_view",
+    "metric_names",
+    "newest_name",
+    "query_data_views",
+    "query_jobs",
+    "query_tasks",
+    "read_all_metrics",
+    "read_job_view",
+    "read_metric",
+    "reason_text",
+    "save_data_view",
+    "save_job_view",
+    "save_notes",
+    "save_task",
+    "save_version",
+    "task_dicts",
+    "version_history",
+]
