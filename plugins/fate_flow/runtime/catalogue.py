@@ -21,6 +21,7 @@ SPECS: tuple[ModuleSpec, ...] = (
             "guest": "federatedml/util/data_io.py/DataIO",
             "host": "federatedml/util/data_io.py/DataIO",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="Download",
@@ -31,6 +32,7 @@ SPECS: tuple[ModuleSpec, ...] = (
         code_path={
             "local": "fate_flow/utils/download.py/Download",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="Evaluation",
@@ -44,6 +46,7 @@ SPECS: tuple[ModuleSpec, ...] = (
             "host": "federatedml/evaluation/evaluation.py/Evaluation",
         },
         need_deploy=False,
+        exchanges=False,
     ),
     ModuleSpec(
         name="FeatureScale",
@@ -56,6 +59,7 @@ SPECS: tuple[ModuleSpec, ...] = (
             "guest": "federatedml/feature/scale.py/Scale",
             "host": "federatedml/feature/scale.py/Scale",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="FederatedSample",
@@ -253,18 +257,21 @@ SPECS: tuple[ModuleSpec, ...] = (
             "host": "federatedml/local_baseline/local_baseline.py/LocalBaseline",
         },
         trainable=True,
+        exchanges=False,
     ),
     ModuleSpec(
         name="ModelRestore",
         code_path={
             "local": "fate_flow/components/model_operation_components.py/ModelRestore",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="ModelStore",
         code_path={
             "local": "fate_flow/components/model_operation_components.py/ModelStore",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="OneHotEncoder",
@@ -277,6 +284,7 @@ SPECS: tuple[ModuleSpec, ...] = (
             "guest": "federatedml/feature/one_hot_encoder.py/OneHotEncoder",
             "host": "federatedml/feature/one_hot_encoder.py/OneHotEncoder",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="Rsa",
@@ -284,6 +292,7 @@ SPECS: tuple[ModuleSpec, ...] = (
             "guest": "federatedml/util/rsa.py/RsaModel",
             "host": "federatedml/util/rsa.py/RsaModel",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="SecureAddExample",
@@ -298,6 +307,7 @@ SPECS: tuple[ModuleSpec, ...] = (
             "guest": "federatedml/statistic/union/union.py/Union",
             "host": "federatedml/statistic/union/union.py/Union",
         },
+        exchanges=False,
     ),
     ModuleSpec(
         name="Upload",
@@ -308,5 +318,6 @@ SPECS: tuple[ModuleSpec, ...] = (
         code_path={
             "local": "fate_flow/utils/upload.py/Upload",
         },
+        exchanges=False,
     ),
 )

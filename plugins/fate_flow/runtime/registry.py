@@ -27,6 +27,7 @@ class ModuleSpec:
         code_path: role -> the reference's CodePath, kept because FATE-Serving reads it.
         need_deploy: default for the DSL's ``need_deploy``.
         trainable: takes train_data/eval_data rather than data.
+        exchanges: its parties send each other values, so their tasks must meet.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModuleSpec:
     code_path: Mapping[str, str] = field(default_factory=dict)
     need_deploy: bool = True
     trainable: bool = False
+    exchanges: bool = True
 
     @property
     def is_available(self) -> bool:

@@ -1,0 +1,60 @@
+"""Routes for the site's own tasks and supervisor; never for clients.
+
+Each is opened by the token of one task (or of a job's finish task) and lets it speak
+for itself only; ``/health`` is open and says nothing but whether the site is ready.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Request
+from sqlalchemy.orm import Session
+
+from fate_flow import settings as site_settings
+from fate_flow.api.dependencies import get_session
+from fate_flow.errors import FateFlowError
+from fate_flow.federation import tokens
+from fate_flow.federation.tokens import Claims
+from fate_flow.jobs.reports import apply_reports, seal_job
+from fate_flow.jobs.startup import readiness
+
+router = APIRouter(prefix="/internal", tags=["internal"])
+
+
+def task_claims(request: Request) -> Claims:
+    """Who speaks, by the bearer token.
+
+    Raises:
+        FateFlowError: no token, or one that is not this site's or has expired.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise FateFlowError("a task's token is needed here")
+    return tokens.verify(site_settings.current().secret(), token)
+
+
+TaskClaims = Annotated[Claims, Depends(task_claims)]
+DbSession = Annotated[Session, Depends(get_session)]
+
+
+@router.post("/report")
+def report(claims: TaskClaims, session: DbSession, body: Annotated[Any, Body()]) -> dict[str, Any]:
+    """Take a batch of a task's events."""
+    apply_reports(session, claims, body if isinstance(body, dict) else {})
+    return {"retcode": 0, "retmsg": "success"}
+
+
+@router.post("/finish")
+def finish(claims: TaskClaims, session: DbSession) -> dict[str, Any]:
+    """Seal the job of the token."""
+    if claims.component != "*":
+        raise FateFlowError("this token may not finish a job")
+    seal_job(session, claims.job_id)
+    return {"retcode": 0, "retmsg": "success"}
+
+
+@router.get("/health")
+def health() -> dict[str, Any]:
+    """Whether the site is warm and takes jobs."""
+    return {"retcode": 0, **readiness()}

@@ -1,0 +1,265 @@
+"""What tasks send to their site: statuses, metrics, data views, progress; and the seal."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from fate_flow import settings as site_settings
+from fate_flow.db.models import Job, Metric, Task, TaskDetail, now_ms
+from fate_flow.dsl.parser import derive_predict_dsl
+from fate_flow.entities import JobStatus, Party, TaskStatus, model_id_of, party_model_id
+from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError
+from fate_flow.federation.tokens import Claims
+from fate_flow.jobs import states
+from fate_flow.jobs.service import end
+from fate_flow.models.store import ModelStore
+from fate_flow.operators.plans import read_plan
+from fate_flow.tracking import store as tracking
+from fate_flow.tracking.store import TaskScope
+
+log = logging.getLogger("fate_flow.jobs")
+
+
+def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> None:
+    """Store one batch of a task's events; a batch that was stored before is dropped.
+
+    Raises:
+        FateFlowError: ``job is over …`` when the job has ended, so that the task ends too.
+        InvalidInputError: an event that cannot be read.
+    """
+    status = states.status_of(session, claims.job_id)
+    if status is None:
+        raise FateFlowError("job is over: it is not known here")
+    if status.is_terminal:
+        raise FateFlowError(f"job is over: {status.value}")
+    number = body.get("number")
+    events = body.get("events")
+    if not isinstance(number, int) or not isinstance(events, list):
+        raise InvalidInputError("a report needs number (integer) and events (list)")
+    detail = _detail(session, claims)
+    if number <= detail.report_number:
+        return
+    detail.report_number = number
+    for event in events:
+        handler = _HANDLERS.get(event.get("kind")) if isinstance(event, dict) else None
+        if handler is None:
+            raise InvalidInputError(f"found an event of kind {event!r:.80}")
+        handler(session, claims, detail, event)
+
+
+def _detail(session: Session, claims: Claims) -> TaskDetail:
+    key = (claims.job_id, claims.component, claims.party.role, str(claims.party.party_id))
+    found = session.get(TaskDetail, key)
+    if found is None:
+        found = TaskDetail(
+            job_id=key[0], component_name=key[1], role=key[2], party_id=key[3], report_number=-1
+        )
+        session.add(found)
+        session.flush()
+    return found
+
+
+def _scope(claims: Claims, *, job_level: bool = False) -> TaskScope:
+    component = tracking.JOB_LEVEL if job_level else claims.component
+    return TaskScope(claims.job_id, component, claims.party.role, str(claims.party.party_id))
+
+
+def _on_status(
+    session: Session, claims: Claims, detail: TaskDetail, event: Mapping[str, Any]
+) -> None:
+    status = TaskStatus(event["status"])
+    now = int(event.get("time") or now_ms())
+    task = _task_row(session, claims)
+    if status is TaskStatus.RUNNING:
+        _begin(session, claims, detail, task, event, now)
+        return
+    error = str(event.get("error") or "")
+    detail.error = error or None
+    detail.waiting_for = ""
+    if status is TaskStatus.FAILED and not event.get("final", True):
+        detail.message = f"will be tried again: {error}"
+        return
+    task.f_status = status.value
+    task.f_end_time = task.f_update_time = now
+    task.f_elapsed = now - (task.f_start_time or now)
+    session.flush()
+    if status is TaskStatus.SUCCESS:
+        detail.progress = 1.0
+        _after_success(session, claims)
+    else:
+        failure = states.Failure(error or "failed", claims.component, claims.party)
+        end(session, claims.job_id, JobStatus.FAILED, failure)
+
+
+def _task_row(session: Session, claims: Claims) -> Task:
+    task_id = f"{claims.job_id}_{claims.component}"
+    key = (claims.job_id, task_id, claims.party.role, str(claims.party.party_id))
+    task = session.get(Task, key)
+    if task is None:
+        task = Task(
+            f_job_id=key[0],
+            f_task_id=key[1],
+            f_role=key[2],
+            f_party_id=key[3],
+            f_component_name=claims.component,
+            f_operator="python_operator",
+            f_status=TaskStatus.RUNNING.value,
+            f_create_time=now_ms(),
+        )
+        session.add(task)
+    return task
+
+
+def _begin(
+    session: Session,
+    claims: Claims,
+    detail: TaskDetail,
+    task: Task,
+    event: Mapping[str, Any],
+    now: int,
+) -> None:
+    """A task starts, or starts anew: what an earlier attempt reported no longer holds."""
+    attempt = int(event.get("attempt", 0))
+    if detail.try_number:
+        tracking.delete_task_metrics(session, _scope(claims))
+    detail.attempt = attempt
+    detail.try_number = int(event.get("try_number", 1))
+    detail.error, detail.message, detail.progress = None, "", 0.0
+    task.f_status = TaskStatus.RUNNING.value
+    task.f_start_time = task.f_update_time = now
+    task.f_end_time = task.f_elapsed = None
+    task.f_run_pid = event.get("pid")
+    task.f_run_ip = site_settings.current().address
+    states.start_job(session, claims.job_id)
+
+
+def _after_success(session: Session, claims: Claims) -> None:
+    """Progress of the job: components whose tasks are all success."""
+    settings = site_settings.current()
+    plan = read_plan(settings.jobs_dir, claims.job_id)
+    succeeded = {
+        (name, f"{role}_{party_id}")
+        for name, role, party_id in session.execute(
+            select(Task.f_component_name, Task.f_role, Task.f_party_id).where(
+                Task.f_job_id == claims.job_id, Task.f_status == TaskStatus.SUCCESS.value
+            )
+        )
+    }
+    done = sum(
+        all((component.name, party.key) in succeeded for party in component.parties)
+        for component in plan.components
+    )
+    last = f"{claims.job_id}_{claims.component}"
+    states.set_progress(session, claims.job_id, done, len(plan.components), last)
+
+
+def _on_metrics(
+    session: Session, claims: Claims, detail: TaskDetail, event: Mapping[str, Any]
+) -> None:
+    tracking.add_metrics(
+        session,
+        _scope(claims, job_level=bool(event.get("job_level", False))),
+        str(event["namespace"]),
+        str(event["name"]),
+        event.get("points", []),
+        event.get("meta") or {},
+    )
+
+
+def _on_data_view(
+    session: Session, claims: Claims, detail: TaskDetail, event: Mapping[str, Any]
+) -> None:
+    columns = {f"f_{name}": value for name, value in (event.get("columns") or {}).items()}
+    tracking.save_data_view(session, _scope(claims), **columns)
+
+
+def _on_progress(
+    session: Session, claims: Claims, detail: TaskDetail, event: Mapping[str, Any]
+) -> None:
+    if "done" in event:
+        detail.progress = min(max(float(event["done"]), 0.0), 1.0)
+    if "message" in event:
+        detail.message = str(event["message"])[:2000]
+    if "waiting_for" in event:
+        detail.waiting_for = str(event["waiting_for"])[:2000]
+    if "done" in event and claims.party.role == "local":
+        states.set_progress(
+            session,
+            claims.job_id,
+            int(detail.progress * 100),
+            100,
+            f"{claims.job_id}_{claims.component}",
+        )
+
+
+_HANDLERS: Mapping[Any, Callable[[Session, Claims, TaskDetail, Mapping[str, Any]], None]] = {
+    "status": _on_status,
+    "metrics": _on_metrics,
+    "data_view": _on_data_view,
+    "progress": _on_progress,
+}
+
+
+def seal_job(session: Session, job_id: str) -> None:
+    """Save the pipeline model of every party here and end the job with success.
+
+    Raises:
+        NotFoundError: unknown job.
+        FateFlowError: a task has not succeeded.
+    """
+    status = states.status_of(session, job_id)
+    if status is None:
+        raise NotFoundError(f"can not found job: {job_id}")
+    if status.is_terminal:
+        return
+    settings = site_settings.current()
+    plan = read_plan(settings.jobs_dir, job_id)
+    missing = _not_succeeded(session, job_id, plan.components)
+    if missing:
+        raise FateFlowError(f"job {job_id} cannot be finished: {', '.join(missing)}")
+    states.start_job(session, job_id)
+    row = session.scalars(select(Job).where(Job.f_job_id == job_id).limit(1)).one()
+    if plan.job_parameters.get("job_type") != "predict":
+        _save_pipelines(job_id, plan.parties, plan.roles, row)
+    end(session, job_id, JobStatus.SUCCESS, None)
+
+
+def _not_succeeded(session: Session, job_id: str, components: Any) -> list[str]:
+    rows = session.execute(
+        select(Task.f_component_name, Task.f_role, Task.f_party_id, Task.f_status).where(
+            Task.f_job_id == job_id
+        )
+    )
+    found = {(name, f"{role}_{party}"): status for name, role, party, status in rows}
+    return [
+        f"{component.name} of {party} is {found.get((component.name, party.key), 'not run')}"
+        for component in components
+        for party in component.parties
+        if found.get((component.name, party.key)) != TaskStatus.SUCCESS.value
+    ]
+
+
+def _save_pipelines(job_id: str, parties: list[Party], roles: Mapping[str, Any], row: Job) -> None:
+    store = ModelStore(site_settings.current().models_dir)
+    dsl = json.loads(row.f_dsl)
+    model_id = model_id_of(roles)
+    for party in parties:
+        store.save_pipeline(
+            party_model_id(party, model_id),
+            job_id,
+            inference_dsl=json.dumps(derive_predict_dsl(dsl, party.role)).encode(),
+            train_dsl=row.f_dsl.encode(),
+            train_runtime_conf=row.f_runtime_conf.encode(),
+            model_id=model_id,
+        )
+
+
+def forget_metrics(session: Session, job_id: str) -> None:
+    """Remove all metrics of a job."""
+    session.execute(delete(Metric).where(Metric.f_job_id == job_id))

@@ -1,0 +1,97 @@
+"""What an API server does once before it says that it is ready.
+
+The first registration in a process costs seconds (mappers, lazy imports); it is paid
+here, in a transaction that is rolled back, and not by the first user.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Session
+
+from fate_flow import settings as site_settings
+from fate_flow.compiler.build import build_dag
+from fate_flow.compiler.bundle import shipped_dags_folder
+from fate_flow.compiler.names import DAGS_BUNDLE
+from fate_flow.compiler.register import check_internals, register_job, register_shipped
+from fate_flow.db.session import create_session
+from fate_flow.entities import Party, Plan
+from fate_flow.jobs.watch import Watch
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+log = logging.getLogger("fate_flow.startup")
+
+_state: dict[str, Any] = {"ready": False, "error": ""}
+_started = threading.Lock()
+
+
+def readiness() -> dict[str, Any]:
+    """``{"ready": bool}``, and why not."""
+    return dict(_state) if _state["error"] else {"ready": _state["ready"]}
+
+
+def start_in_background() -> None:
+    """Warm up and start the watch loop, once per process, without holding up the server."""
+    if _started.acquire(blocking=False):
+        threading.Thread(target=_start, name="fate-flow-start", daemon=True).start()
+
+
+def _start() -> None:
+    try:
+        check_internals()
+        settings = site_settings.current()
+        for folder in (settings.jobs_dir, settings.logs_dir, settings.tables_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        with create_session() as session:
+            warm_up(session)
+        with create_session() as session:
+            register_shipped_dags(session)
+        Watch().start()
+        _state["ready"] = True
+        log.info("FATE-Flow is ready at %s", settings.http_url)
+    except Exception as error:
+        log.exception("FATE-Flow could not start")
+        _state["error"] = f"{type(error).__name__}: {error}"
+
+
+def warm_up(session: Session) -> None:
+    """Register a throw-away job and take it back."""
+    plan = Plan({"local": [0]}, Party("local", 0), (), {}, {})
+    job_id = "00000000000000000000"
+    register_job(session, build_dag(job_id, plan, retries=0), job_id)
+    session.flush()
+    session.rollback()
+
+
+def register_shipped_dags(session: Session) -> list[str]:
+    """Make Airflow know the DAGs of ``dags/``; no DAG processor is needed for them."""
+    registered = []
+    folder = shipped_dags_folder()
+    for file in sorted(folder.glob("*.py")):
+        if file.name.startswith("_"):
+            continue
+        for dag in _dags_of(file):
+            register_shipped(session, dag, DAGS_BUNDLE, str(file), file.name)
+            registered.append(dag.dag_id)
+    return registered
+
+
+def _dags_of(file: Path) -> Iterator[DAG]:
+    from airflow.sdk import DAG
+
+    spec = importlib.util.spec_from_file_location(f"fate_flow_shipped_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for value in list(vars(module).values()):
+        if isinstance(value, DAG):
+            yield value

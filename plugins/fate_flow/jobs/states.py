@@ -1,0 +1,150 @@
+"""The state machine of jobs and tasks at one site: the only writer of statuses.
+
+Terminal states never change back: every write says from which states it may start,
+and is a single conditional UPDATE, so that two processes cannot both end a job.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from fate_flow.db.models import Job, JobDetail, Queue, Task, TaskDetail, now_ms
+from fate_flow.entities import JobStatus, Party, TaskStatus
+
+log = logging.getLogger("fate_flow.jobs")
+
+OPEN = (JobStatus.WAITING.value, JobStatus.RUNNING.value)
+OPEN_TASKS = (TaskStatus.WAITING.value, TaskStatus.RUNNING.value)
+QUEUE_WAITING, QUEUE_TAKEN, QUEUE_REMOVED = 1, 0, 2
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job ended without success, and where."""
+
+    reason: str
+    component: str | None = None
+    party: Party | None = None
+
+
+def start_job(session: Session, job_id: str) -> bool:
+    """waiting -> running, at the first task that runs; False when it was not waiting."""
+    now = now_ms()
+    changed = session.execute(
+        update(Job)
+        .where(Job.f_job_id == job_id, Job.f_status == JobStatus.WAITING.value)
+        .values(f_status=JobStatus.RUNNING.value, f_start_time=now, f_update_time=now)
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def end_job(
+    session: Session, job_id: str, status: JobStatus, failure: Failure | None = None
+) -> bool:
+    """Give a job its terminal state at all parties of this site.
+
+    Returns:
+        False when it already had one; then nothing was changed.
+    """
+    now = now_ms()
+    rows = session.scalars(
+        select(Job).where(Job.f_job_id == job_id, Job.f_status.in_(OPEN)).with_for_update()
+    ).all()
+    changed = False
+    for row in rows:
+        values: dict[str, object] = {
+            "f_status": status.value,
+            "f_end_time": now,
+            "f_update_time": now,
+            "f_elapsed": now - (row.f_start_time or row.f_create_time or now),
+        }
+        if status is JobStatus.SUCCESS:
+            values["f_progress"] = 100
+        result = session.execute(
+            update(Job)
+            .where(
+                Job.f_job_id == job_id,
+                Job.f_role == row.f_role,
+                Job.f_party_id == row.f_party_id,
+                Job.f_status.in_(OPEN),
+            )
+            .values(**values)
+        )
+        changed = changed or bool(result.rowcount)  # type: ignore[attr-defined]
+    if not changed:
+        return False
+    _end_tasks(session, job_id, status, now)
+    session.execute(
+        update(Queue).where(Queue.f_job_id == job_id).values(f_is_waiting=QUEUE_REMOVED)
+    )
+    _store_reason(session, job_id, failure)
+    log.info("job %s ended: %s%s", job_id, status.value, f" ({failure.reason})" if failure else "")
+    return True
+
+
+def _end_tasks(session: Session, job_id: str, status: JobStatus, now: int) -> None:
+    """Tasks that had not ended share the job's fate."""
+    fate = TaskStatus.TIMEOUT if status is JobStatus.TIMEOUT else TaskStatus.FAILED
+    if status is JobStatus.CANCELED:
+        fate = TaskStatus.CANCELED
+    session.execute(
+        update(Task)
+        .where(Task.f_job_id == job_id, Task.f_status.in_(OPEN_TASKS))
+        .values(f_status=fate.value, f_end_time=now, f_update_time=now)
+    )
+    session.execute(update(TaskDetail).where(TaskDetail.job_id == job_id).values(waiting_for=""))
+
+
+def _store_reason(session: Session, job_id: str, failure: Failure | None) -> None:
+    detail = session.get(JobDetail, job_id)
+    if detail is None:
+        return
+    detail.state_version += 1
+    if failure is not None:
+        detail.reason = failure.reason
+        detail.failed_component = failure.component
+        if failure.party is not None:
+            detail.failed_role = failure.party.role
+            detail.failed_party_id = str(failure.party.party_id)
+
+
+def set_progress(session: Session, job_id: str, done: int, total: int, last_task: str) -> None:
+    """Share of components whose tasks are all success, in percent, while the job runs."""
+    session.execute(
+        update(Job)
+        .where(Job.f_job_id == job_id, Job.f_status == JobStatus.RUNNING.value)
+        .values(
+            f_progress=int(done / total * 100) if total else 0,
+            f_current_tasks=json.dumps([last_task]),
+            f_update_time=now_ms(),
+        )
+    )
+
+
+def status_of(session: Session, job_id: str) -> JobStatus | None:
+    """Status at the initiator's row if it is here, else at any party's; None: unknown job."""
+    rows = session.execute(
+        select(Job.f_is_initiator, Job.f_status).where(Job.f_job_id == job_id)
+    ).all()
+    if not rows:
+        return None
+    for is_initiator, status in rows:
+        if is_initiator == 1:
+            return JobStatus(status)
+    return JobStatus(rows[0][1])
+
+
+def open_jobs(session: Session, *, taken: bool) -> Sequence[str]:
+    """Ids of jobs that have not ended, in order of submission: waiting, or handed to Airflow."""
+    wanted = QUEUE_TAKEN if taken else QUEUE_WAITING
+    return list(
+        session.scalars(
+            select(Queue.f_job_id).where(Queue.f_is_waiting == wanted).order_by(Queue.id)
+        )
+    )

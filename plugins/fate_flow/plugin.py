@@ -1,0 +1,41 @@
+"""The Airflow plugin: the ``/v1`` app and the FATE metrics tab.
+
+Airflow loads plugins in every process. What only the API server needs is a property,
+so that no other process imports it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class FateFlowPlugin(AirflowPlugin):
+    """FATE-Flow inside Airflow."""
+
+    name = "fate_flow"
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The REST API of FATE-Flow, on the API server's port."""
+        from fate_flow import settings as site_settings
+        from fate_flow.api.app import create_app
+        from fate_flow.jobs.startup import start_in_background
+
+        app = create_app(site_settings.current())
+        start_in_background()
+        return [{"app": app, "url_prefix": "/v1", "name": "FATE-Flow"}]
+
+    @property
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The metrics tab of a job's run."""
+        return [
+            {
+                "name": "FATE metrics",
+                "href": "/v1/ui/run/{DAG_ID}/{RUN_ID}",
+                "destination": "dag_run",
+                "url_route": "fate_metrics",
+                "category": "federated learning",
+            }
+        ]

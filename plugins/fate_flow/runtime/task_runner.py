@@ -1,0 +1,301 @@
+"""Runs one task: meet the peers, resolve inputs, compute, store, report.
+
+The frame around a component, with no Airflow in it. Its rules for failures:
+
+* a component's own error fails the job: peers are told through the gateway, the site
+  through a report, and the task is not tried again;
+* a peer that was restarted makes everyone drop the attempt and compute anew, here in
+  this process;
+* a site's API or gateway that does not come back fails this try only.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fate_flow.data.table import Table, TableStore
+from fate_flow.entities import ComponentPlan, Party, Plan, TaskIdentity, TaskStatus
+from fate_flow.errors import (
+    RETCODE_EXCEPTION,
+    AttemptSupersededError,
+    FateFlowError,
+    PeerFailedError,
+    ProtocolError,
+)
+from fate_flow.federation.client import GatewaySession, GatewayUnreachableError
+from fate_flow.models.store import ModelStore
+from fate_flow.runtime.component import TaskOutput
+from fate_flow.runtime.context import Federation, TaskContext
+from fate_flow.runtime.inputs import InputResolver, output_address
+from fate_flow.runtime.registry import find
+from fate_flow.runtime.reporting import (
+    JobOverError,
+    Reporter,
+    SiteClient,
+    SiteUnreachableError,
+    task_token,
+)
+
+if TYPE_CHECKING:
+    from fate_flow.settings import Settings
+
+log = logging.getLogger("fate_flow.task")
+
+#: Attempts in one process; more restarts of peers than this point to something broken.
+MAX_ATTEMPTS = 50
+
+
+class TaskFailedError(FateFlowError):
+    """The task failed for good; the message is the reason that the user is shown."""
+
+    code = "task_failed"
+    retcode = RETCODE_EXCEPTION
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """What is to be run.
+
+    Attributes:
+        settings: of the site.
+        job_id, plan, component, party: which task.
+        try_number: Airflow's count of process starts, from 1.
+        open_channel: makes a gRPC channel to an address; None for the client's own.
+    """
+
+    settings: Settings
+    job_id: str
+    plan: Plan
+    component: ComponentPlan
+    party: Party
+    try_number: int = 1
+    open_channel: Callable[[str], Any] | None = None
+
+    @property
+    def identity(self) -> TaskIdentity:
+        roles: dict[str, list[int]] = {}
+        for party in self.component.parties:
+            roles.setdefault(party.role, []).append(party.party_id)
+        return TaskIdentity(
+            self.job_id, self.component.name, self.component.module, self.party, roles
+        )
+
+    def execute(self) -> None:
+        """Run to the end.
+
+        Raises:
+            TaskFailedError: the component failed here or at a peer, or the job is over;
+                trying again would not help.
+            FateFlowError: this try failed; another may succeed.
+        """
+        identity = self.identity
+        reporter = Reporter(
+            SiteClient.for_task(self.settings, identity), self.party, self.try_number
+        )
+        reporter.start()
+        try:
+            _AttemptLoop(self, identity, reporter).run()
+        finally:
+            reporter.close()
+
+
+class NoFederation:
+    """Stands in where a module exchanges nothing; using it is a programming error."""
+
+    flow = "default"
+
+    def send(self, variable: str, value: Any, to: Any, suffix: Sequence[object] = ()) -> None:
+        raise ProtocolError(f"this module exchanges nothing, but tried to send {variable}")
+
+    def receive(
+        self,
+        variable: str,
+        sender: Party,
+        suffix: Sequence[object] = (),
+        timeout: float | None = None,
+    ) -> Any:
+        raise ProtocolError(f"this module exchanges nothing, but tried to receive {variable}")
+
+
+class _AttemptLoop:
+    """Attempts of one task in one process."""
+
+    def __init__(self, run: TaskRun, identity: TaskIdentity, reporter: Reporter) -> None:
+        self._run = run
+        self._identity = identity
+        self._reporter = reporter
+        self._tables = TableStore(run.settings.tables_dir)
+        self._models = ModelStore(run.settings.models_dir)
+        spec = find(run.component.module)
+        if spec is None or run.party.role not in spec.programs:
+            raise TaskFailedError(f"{run.party} has no program for module {run.component.module}")
+        self._spec = spec
+
+    @property
+    def _exchanges(self) -> bool:
+        return self._spec.exchanges and len(self._run.component.parties) > 1
+
+    def run(self) -> None:
+        session = self._open_session() if self._exchanges else None
+        try:
+            self._run_attempts(session)
+        except (SiteUnreachableError, GatewayUnreachableError) as error:
+            self._report_failure(str(error), final=False)
+            raise
+        except JobOverError as error:
+            raise TaskFailedError(str(error)) from None
+        except TaskFailedError as error:
+            # The site first: its reason should name who failed, not who heard of it.
+            self._report_failure(error.message, final=True)
+            self._tell_peers(session, error.message)
+            raise
+        finally:
+            if session is not None:
+                session.close()
+
+    def _run_attempts(self, session: GatewaySession | None) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                attempt = session.join() if session else self._run.try_number - 1
+                self._run_attempt(replace(self._identity, attempt=attempt), session)
+                return
+            except AttemptSupersededError as error:
+                log.warning("%s: computing anew: %s", self._identity.task_id, error)
+        raise TaskFailedError(f"given up after {MAX_ATTEMPTS} attempts")
+
+    def _run_attempt(self, identity: TaskIdentity, session: GatewaySession | None) -> None:
+        self._reporter.status(TaskStatus.RUNNING.value, attempt=identity.attempt)
+        work_root = self._run.settings.storage_root / "tmp"
+        work_root.mkdir(parents=True, exist_ok=True)
+        work_dir = tempfile.mkdtemp(
+            prefix=f"{identity.task_id}_{identity.party.key}_", dir=work_root
+        )
+        try:
+            output = self._compute(identity, session or NoFederation(), work_dir)
+            self._store(identity, output)
+            if session is not None:
+                session.finish(None)
+            self._reporter.status(TaskStatus.SUCCESS.value, attempt=identity.attempt)
+        finally:
+            shutil.rmtree(work_dir, ignore_errors=True)
+
+    def _compute(self, identity: TaskIdentity, federation: Federation, work_dir: str) -> TaskOutput:
+        """Run the component; whatever it raises becomes a reason that can be read."""
+        passes = (
+            AttemptSupersededError,
+            SiteUnreachableError,
+            GatewayUnreachableError,
+            JobOverError,
+        )
+        where = f"{identity.component} ({identity.module}) at {identity.party}"
+        try:
+            component = self._spec.program(identity.party.role)(
+                self._context(identity, federation, work_dir)
+            )
+            result: TaskOutput = component.run()
+            return result
+        except passes:
+            raise
+        except PeerFailedError as error:
+            raise TaskFailedError(str(error)) from None
+        except FateFlowError as error:
+            log.error("%s failed: %s", where, error)
+            log.debug("%s", traceback.format_exc())
+            raise TaskFailedError(f"{where}: {error}") from error
+        except Exception as error:
+            log.exception("%s failed", where)
+            raise TaskFailedError(
+                f"{where}: {type(error).__name__}: {error}",
+                remedy="The task's log has the details",
+            ) from error
+
+    def _context(
+        self, identity: TaskIdentity, federation: Federation, work_dir: str
+    ) -> TaskContext:
+        run = self._run
+        configuration = run.component.parameters[run.party.key]
+        return TaskContext(
+            identity=identity,
+            parameters=configuration[self._spec.param_class.conf_name],
+            inputs=self._resolver().resolve(run.component.name),
+            federation=federation,
+            tables=self._tables,
+            output=output_address(run.job_id, run.component.name, run.party),
+            tracker=self._reporter,
+            work_dir=work_dir,
+            job_parameters=run.plan.job_parameters,
+            log=log,
+        )
+
+    def _resolver(self) -> InputResolver:
+        run = self._run
+        return InputResolver(run.job_id, run.plan, run.party, self._tables, self._models)
+
+    def _store(self, identity: TaskIdentity, output: TaskOutput) -> None:
+        """Keep the results and say where they are."""
+        if output.data is not None:
+            table = self._at_its_place(output.data)
+            self._reporter.data_view(
+                table_name=table.name,
+                table_namespace=table.namespace,
+                partition=table.partitions,
+                table_count_actual=table.count,
+            )
+        if output.model:
+            party_model, version = self._resolver().model_address
+            component = self._run.component
+            self._models.save(
+                party_model,
+                version,
+                component.name,
+                component.module,
+                component.model_alias,
+                output.model,
+            )
+            self._reporter.data_view(party_model_id=party_model, model_version=version)
+
+    def _at_its_place(self, table: Table) -> Table:
+        """The table under the address where the next component looks for it."""
+        address = output_address(self._run.job_id, self._run.component.name, self._run.party)
+        if (table.namespace, table.name) == address:
+            return table
+        return self._tables.union(*address, [table])
+
+    def _open_session(self) -> GatewaySession:
+        settings = self._run.settings
+        return GatewaySession(
+            settings.grpc_address,
+            task_token(settings, self._identity),
+            self._identity,
+            try_number=self._run.try_number,
+            timeout=float(settings.FEDERATION_TIMEOUT),
+            on_wait=self._reporter.waiting_for,
+            open_channel=self._run.open_channel,
+        )
+
+    def _tell_peers(self, session: GatewaySession | None, reason: str) -> None:
+        if session is None:
+            return
+        try:
+            session.finish(reason)
+        except FateFlowError as error:
+            log.warning("the peers could not be told: %s", error)
+
+    def _report_failure(self, reason: str, *, final: bool) -> None:
+        try:
+            self._reporter.status(TaskStatus.FAILED.value, error=reason, final=final)
+        except FateFlowError as error:
+            log.warning("the failure could not be reported: %s", error)
+
+
+def remove_stale_work(settings: Settings, task_id: str) -> None:
+    """Remove temporary folders that killed processes of a task left."""
+    for folder in Path(settings.storage_root / "tmp").glob(f"{task_id}_*"):
+        shutil.rmtree(folder, ignore_errors=True)
