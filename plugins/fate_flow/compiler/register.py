@@ -58,6 +58,13 @@ def check_internals() -> None:
         raise ConfigurationError(f"this Airflow has no {', '.join(missing)}")
 
 
+def sync_bundles(session: Session) -> None:
+    """Write the configured bundles to the database; a DAG processor would do it otherwise."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db(session=session)
+
+
 def register_job(session: Session, dag: DAG, run_id: str) -> None:
     """Make Airflow know a DAG and queue its one run, in the caller's transaction."""
     _register(session, dag, JOB_BUNDLE, str(dispatcher_folder() / DISPATCHER_FILE), DISPATCHER_FILE)

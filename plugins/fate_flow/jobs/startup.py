@@ -19,7 +19,12 @@ from fate_flow import settings as site_settings
 from fate_flow.compiler.build import build_dag
 from fate_flow.compiler.bundle import shipped_dags_folder
 from fate_flow.compiler.names import DAGS_BUNDLE
-from fate_flow.compiler.register import check_internals, register_job, register_shipped
+from fate_flow.compiler.register import (
+    check_internals,
+    register_job,
+    register_shipped,
+    sync_bundles,
+)
 from fate_flow.db.session import create_session
 from fate_flow.entities import Party, Plan
 from fate_flow.jobs.watch import Watch
@@ -50,6 +55,8 @@ def _start() -> None:
         settings = site_settings.current()
         for folder in (settings.jobs_dir, settings.logs_dir, settings.tables_dir):
             folder.mkdir(parents=True, exist_ok=True)
+        with create_session() as session:
+            sync_bundles(session)
         with create_session() as session:
             warm_up(session)
         with create_session() as session:
