@@ -6,6 +6,7 @@ trained it. A component's model is a set of buffers, stored under an alias.
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -245,20 +246,20 @@ class ModelStore:
         party_model_id: str,
         version: str,
         *,
-        inference_dsl: bytes,
-        train_dsl: bytes,
-        train_runtime_conf: bytes,
+        inference_dsl: Mapping[str, Any] | bytes,
+        train_dsl: Mapping[str, Any] | bytes,
+        train_runtime_conf: Mapping[str, Any] | bytes,
         model_id: str,
     ) -> None:
-        """Store what is needed to predict with this model (JSON texts as bytes).
+        """Store what is needed to predict with this model (documents, or their JSON texts).
 
         Args:
             model_id: without the role and party prefix.
         """
         message = Pipeline(
-            inference_dsl=inference_dsl,
-            train_dsl=train_dsl,
-            train_runtime_conf=train_runtime_conf,
+            inference_dsl=_json_bytes(inference_dsl),
+            train_dsl=_json_bytes(train_dsl),
+            train_runtime_conf=_json_bytes(train_runtime_conf),
             fate_version=FATE_VERSION,
             model_id=model_id,
             model_version=version,
@@ -289,6 +290,10 @@ class ModelStore:
         folder.rename(old)
         shutil.rmtree(old, ignore_errors=True)
         return True
+
+
+def _json_bytes(document: Mapping[str, Any] | bytes) -> bytes:
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
 def _write_define(folder: Path, document: Mapping[str, Any]) -> None:
