@@ -30,7 +30,7 @@ from fate_flow.crypto.fixed_point import (
     natural_shift,
     trailing_zeros,
 )
-from fate_flow.crypto.integers import Mpz, invert_all, product, run_parallel
+from fate_flow.crypto.integers import Mpz, invert_all, is_worth_threads, product, run_parallel
 from fate_flow.errors import CryptoError
 
 #: A column may be scaled up by this many bits more than the column with the largest values.
@@ -101,13 +101,24 @@ class DotPlan:
 
     def products(self, ciphertexts: Sequence[Mpz], modulus: Mpz) -> list[Mpz]:
         """``product_i ciphertexts[i] ** integer[i, j] mod modulus`` for every column j."""
-        jobs: list[Callable[[], tuple[Mpz, Mpz]]] = [
-            functools.partial(_column_product, column, ciphertexts, modulus)
-            for column in self._columns
-        ]
         if not any(column.weight for column in self._columns):
             return [gmpy2.mpz(1)] * len(self._columns)
-        pairs = run_parallel(jobs)
+        jobs: list[Callable[[], Mpz]] = [
+            functools.partial(_bucket_product, buckets, ciphertexts, modulus)
+            for column in self._columns
+            for position in column.positions
+            for buckets in (position.positive, position.negative)
+        ]
+        totals = iter(run_parallel(jobs) if is_worth_threads(modulus) else [j() for j in jobs])
+        pairs = []
+        for column in self._columns:
+            digits = [(next(totals), next(totals)) for _ in column.positions]
+            pairs.append(
+                (
+                    _horner([up for up, _ in digits], column.window, modulus),
+                    _horner([down for _, down in digits], column.window, modulus),
+                )
+            )
         inverses = invert_all([negative for _, negative in pairs], modulus)
         return [
             _scale_up(positive * inverse % modulus, self.exponent, column, modulus)
@@ -192,28 +203,14 @@ def _descending(digits: Ints) -> Buckets:
     ]
 
 
-def _column_product(column: _Column, ciphertexts: Sequence[Mpz], modulus: Mpz) -> tuple[Mpz, Mpz]:
-    """Products over the positive and over the negative digits."""
-    positive = _horner(
-        [position.positive for position in column.positions], column.window, ciphertexts, modulus
-    )
-    negative = _horner(
-        [position.negative for position in column.positions], column.window, ciphertexts, modulus
-    )
-    return positive, negative
-
-
-def _horner(
-    positions: Sequence[Buckets], window: int, ciphertexts: Sequence[Mpz], modulus: Mpz
-) -> Mpz:
-    """``product over positions k of total_k ** (2**(window*k))``."""
+def _horner(totals: Sequence[Mpz], window: int, modulus: Mpz) -> Mpz:
+    """``product over positions k of totals[k] ** (2**(window*k))``."""
     result = gmpy2.mpz(1)
     step = gmpy2.mpz(1) << window
-    for buckets in reversed(positions):
+    for total in reversed(totals):
         if result != 1:
             result = gmpy2.powmod(result, step, modulus)
-        if buckets:
-            result = result * _bucket_product(buckets, ciphertexts, modulus) % modulus
+        result = result * total % modulus
     return result
 
 
@@ -259,7 +256,8 @@ def bin_products(
         for group in groups
     ]
     found: dict[int, list[Mpz]] = {}
-    for part in run_parallel(jobs):
+    parts = run_parallel(jobs) if is_worth_threads(modulus) else [job() for job in jobs]
+    for part in parts:
         found.update(part)
     return [found[j] for j in range(len(bins))]
 

@@ -203,7 +203,7 @@ class CipherColumn:
     def sum(self) -> CipherColumn:
         """Sum of all rows, a column of length 1 (a trivial zero for none)."""
         modulus = self.key.n_squared
-        parts = map_chunks(lambda chunk: [product(chunk, modulus)], self._items)
+        parts = map_chunks(lambda chunk: [product(chunk, modulus)], self._items, modulus, 256)
         total = [product(parts, modulus)]
         return CipherColumn(self.key, total, self.exponent, self.bound * max(1, len(self)))
 
@@ -233,7 +233,7 @@ class CipherColumn:
         powers = map_chunks(
             lambda chunk: [gmpy2.powmod(item, abs(factor), modulus) for item, factor in chunk],
             pairs,
-            32,
+            modulus,
         )
         bound = self.bound * fixed_point.largest_magnitude(factors)
         return CipherColumn(self.key, powers, self.exponent + shift, bound)

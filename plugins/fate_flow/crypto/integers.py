@@ -6,6 +6,7 @@ from about 2,000-bit operands on, threads then use the cores nearly fully.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ _Result = TypeVar("_Result")
 
 #: More threads than this spend their time on the interpreter lock.
 _MAX_THREADS = 8
+#: Shorter moduli (bits) are multiplied with so fast that threads only contend for the lock.
+_WORTH_THREADS = 3000
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -59,28 +62,44 @@ def run_parallel(jobs: Sequence[Callable[[], _Result]]) -> list[_Result]:
     return list(_pool.map(_released, jobs))
 
 
-def chunked(items: Sequence[Mpz], minimum: int) -> list[Sequence[Mpz]]:
-    """Consecutive chunks, one per thread, none shorter than ``minimum`` but the last."""
+def _chunks(items: Sequence[Mpz], minimum: int) -> list[Sequence[Mpz]]:
+    """Consecutive chunks, one per thread, none but the last shorter than ``minimum``."""
     size = max(minimum, -(-len(items) // threads()))
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
+def is_worth_threads(modulus: Mpz) -> bool:
+    """Whether a product mod ``modulus`` takes long enough to hand over the lock meanwhile."""
+    return bool(modulus.bit_length() >= _WORTH_THREADS)
+
+
 def map_chunks(
-    work: Callable[[Sequence[Mpz]], list[Mpz]], items: Sequence[Mpz], minimum: int = 256
+    work: Callable[[Sequence[Mpz]], list[Mpz]],
+    items: Sequence[Mpz],
+    modulus: Mpz,
+    minimum: int = 8,
 ) -> list[Mpz]:
-    """``work`` on consecutive chunks of ``items``, joined again."""
-    chunks = chunked(items, minimum)
-    if len(chunks) < 2:
-        return work(items) if len(items) else []
-    results = run_parallel([lambda chunk=chunk: work(chunk) for chunk in chunks])  # type: ignore[misc]
+    """``work`` on consecutive chunks of ``items``, joined again.
+
+    Args:
+        work: computes with products mod ``modulus``.
+        minimum: items that one thread should have at least.
+    """
+    if not is_worth_threads(modulus) or len(items) <= minimum or threads() == 1:
+        return work(items)
+    chunks = _chunks(items, minimum)
+    results = run_parallel([functools.partial(work, chunk) for chunk in chunks])
     return [item for result in results for item in result]
 
 
 def power_all(bases: Sequence[Mpz], exponent: Mpz, modulus: Mpz) -> list[Mpz]:
     """``base ** exponent mod modulus`` of every base, exponent >= 0."""
-    return map_chunks(
-        lambda chunk: list(gmpy2.powmod_base_list(list(chunk), exponent, modulus)), bases, 8
-    )
+    # One call of gmpy2 per chunk, with the lock given up throughout: always worth threads.
+    jobs = [
+        functools.partial(gmpy2.powmod_base_list, list(chunk), exponent, modulus)
+        for chunk in _chunks(bases, 4)
+    ]
+    return [power for powers in run_parallel(jobs) for power in powers]
 
 
 def product(items: Iterable[Mpz], modulus: Mpz) -> Mpz:

@@ -42,43 +42,34 @@ MINIMUM_BITS = 1024
 MAXIMUM_BITS = 8192
 
 #: Product of all primes below 10,000: a key with such a factor is broken or hostile.
-_SMALL_PRIMES = gmpy2.primorial(10_000)
-
-#: Window of the first table of a base, and of the table it is replaced by when there is
-#: much to do: a bigger table takes longer to make and saves a third of the products.
-_SMALL_WINDOW, _LARGE_WINDOW = 5, 8
-_MANY_MASKS = 600
+SMALL_PRIMES = gmpy2.primorial(10_000)
 
 
 class _FixedBase:
-    """Powers of one base from a table: one product per ``window`` bits of the exponent.
+    """Powers of one base from a table: one product per byte of the exponent.
 
     The windowed fixed-base method of Brickell, Gordon, McCurley and Wilson (EUROCRYPT 1992)
-    with one row per window, so that no squarings remain.
+    with one row of 256 powers per byte, so that no squarings remain. At 2048 bits: 17 MB,
+    0.2 s to make, a tenth of the cost of a plain power.
     """
 
-    def __init__(self, base: Mpz, modulus: Mpz, exponent_bits: int, window: int) -> None:
+    def __init__(self, base: Mpz, modulus: Mpz, exponent_bytes: int) -> None:
         self.modulus = modulus
-        self.window = window
         self.rows: list[list[Mpz]] = []
-        for _ in range(-(-exponent_bits // window)):
+        for _ in range(exponent_bytes):
             row = [gmpy2.mpz(1), base]
-            for _ in range(2, 1 << window):
+            for _ in range(2, 256):
                 row.append(row[-1] * base % modulus)
             self.rows.append(row)
             base = row[-1] * base % modulus
 
-    def power(self, exponent: int, start: Mpz) -> Mpz:
-        """``start * base ** exponent``; the exponent must fit into ``exponent_bits``."""
+    def power(self, exponent: bytes, start: Mpz) -> Mpz:
+        """``start * base ** exponent``, the exponent little endian, as long as the table."""
         result = start
         modulus = self.modulus
-        window = self.window
-        low = (1 << window) - 1
-        for row in self.rows:
-            digit = exponent & low
+        for row, digit in zip(self.rows, exponent, strict=True):
             if digit:
                 result = result * row[digit] % modulus
-            exponent >>= window
         return result
 
 
@@ -104,8 +95,7 @@ class PublicKey:
         self.fingerprint: str = hashlib.sha256(raw).hexdigest()[:16]
         self._lock = threading.Lock()
         self._table: _FixedBase | None = None
-        self._base: tuple[Mpz, Mpz] | None = None
-        self._made = 0
+        self._twist: Mpz = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PublicKey) and self.n == other.n
@@ -151,37 +141,34 @@ class PublicKey:
                 f"a peer's Paillier key has {n.bit_length()} bits; "
                 f"allowed: {minimum_bits} to {MAXIMUM_BITS}"
             )
-        if n % 4 != 1 or gmpy2.gcd(n, _SMALL_PRIMES) != 1 or gmpy2.is_prime(n):
+        if n % 4 != 1 or gmpy2.gcd(n, SMALL_PRIMES) != 1 or gmpy2.is_prime(n):
             raise CryptoError("a peer's Paillier modulus is not a product of two large primes")
         return cls(n)
 
     def masks(self, count: int) -> list[Mpz]:
         """``count`` fresh random encryptions of zero, never given out before."""
-        table, twist = self._prepare(count)
-        bits = self.bits // 2
+        table, twist = self._prepare()
+        length = len(table.rows)
+        one = gmpy2.mpz(1)
 
         def make(chunk: Sequence[Mpz]) -> list[Mpz]:
-            one = gmpy2.mpz(1)
             return [
-                table.power(secrets.randbits(bits), twist if secrets.randbits(1) else one)
+                table.power(secrets.token_bytes(length), twist if secrets.randbits(1) else one)
                 for _ in chunk
             ]
 
-        return map_chunks(make, range(count), 8)
+        return map_chunks(make, range(count), self.n_squared)
 
-    def _prepare(self, count: int) -> tuple[_FixedBase, Mpz]:
+    def _prepare(self) -> tuple[_FixedBase, Mpz]:
         with self._lock:
-            self._made += count
-            if self._base is None:
+            if self._table is None:
                 x = _random_unit(self.n)
                 h = gmpy2.powmod(-x * x % self.n, self.n, self.n_squared)
                 while gmpy2.jacobi(j := _random_unit(self.n), self.n) != -1:
                     pass
-                self._base = h, gmpy2.powmod(j, self.n, self.n_squared)
-            window = _window_for(self._made)
-            if self._table is None or self._table.window < window:
-                self._table = _FixedBase(self._base[0], self.n_squared, self.bits // 2, window)
-            return self._table, self._base[1]
+                self._twist = gmpy2.powmod(j, self.n, self.n_squared)
+                self._table = _FixedBase(h, self.n_squared, (self.bits + 15) // 16)
+            return self._table, self._twist
 
 
 class PrivateKey:
@@ -206,7 +193,6 @@ class PrivateKey:
         h = gmpy2.powmod(-x * x % n, n, self.public.n_squared)
         self._base = h % self._p_squared, h % self._q_squared
         self._tables: tuple[_FixedBase, _FixedBase] | None = None
-        self._made = 0
 
     def __repr__(self) -> str:
         return f"PrivateKey({self.public.bits} bits, {self.public.fingerprint})"
@@ -239,9 +225,11 @@ class PrivateKey:
 
     def masks(self, count: int) -> list[Mpz]:
         """As :meth:`PublicKey.masks`, faster with the primes."""
-        table_p, table_q = self._prepare(count)
-        # The base is, mod p, of order at most p - 1: exponents longer than that add nothing.
+        table_p, table_q = self._prepare()
+        # Mod p the base has an order of at most p - 1: longer exponents would add nothing.
         limit_p, limit_q = int(self._p - 1), int(self._q - 1)
+        length = len(table_p.rows)
+        one = gmpy2.mpz(1)
         inverse, p_squared, q_squared = (
             self._q_squared_inverse,
             self._p_squared,
@@ -249,25 +237,22 @@ class PrivateKey:
         )
 
         def make(chunk: Sequence[Mpz]) -> list[Mpz]:
-            one = gmpy2.mpz(1)
             masks = []
             for _ in chunk:
-                at_p = table_p.power(secrets.randbelow(limit_p), one)
-                at_q = table_q.power(secrets.randbelow(limit_q), one)
+                at_p = table_p.power(secrets.randbelow(limit_p).to_bytes(length, "little"), one)
+                at_q = table_q.power(secrets.randbelow(limit_q).to_bytes(length, "little"), one)
                 masks.append(at_q + q_squared * ((at_p - at_q) * inverse % p_squared))
             return masks
 
-        return map_chunks(make, range(count), 8)
+        return map_chunks(make, range(count), p_squared)
 
-    def _prepare(self, count: int) -> tuple[_FixedBase, _FixedBase]:
+    def _prepare(self) -> tuple[_FixedBase, _FixedBase]:
         with self._lock:
-            self._made += count
-            window = _window_for(self._made)
-            if self._tables is None or self._tables[0].window < window:
-                bits = self.public.bits // 2
+            if self._tables is None:
+                length = (self.public.bits + 15) // 16
                 self._tables = (
-                    _FixedBase(self._base[0], self._p_squared, bits, window),
-                    _FixedBase(self._base[1], self._q_squared, bits, window),
+                    _FixedBase(self._base[0], self._p_squared, length),
+                    _FixedBase(self._base[1], self._q_squared, length),
                 )
             return self._tables
 
@@ -334,7 +319,3 @@ def _random_unit(n: Mpz) -> Mpz:
         x = gmpy2.mpz(secrets.randbelow(int(n)))
         if gmpy2.gcd(x, n) == 1:
             return x
-
-
-def _window_for(count: int) -> int:
-    return _LARGE_WINDOW if count > _MANY_MASKS else _SMALL_WINDOW
