@@ -59,11 +59,12 @@ def _check_prefix(prefix: str, group: list[tuple[int, Node]], report: Report) ->
 
 
 def source_of(reference: str) -> str | None:
-    """The component a reference names; None for tables of the conf (``args.…``)."""
-    parts = reference.split(".")
-    if parts[0] == "args":
-        return None
-    return parts[1] if parts[0] == "pipeline" and len(parts) == 3 else parts[0]
+    """The component of this job a reference names.
+
+    None for tables of the conf (``args.…``) and for stored models (``pipeline.…``).
+    """
+    first = reference.partition(".")[0]
+    return None if first in ("args", "pipeline") else first
 
 
 def check_references(nodes: Sequence[Node], report: Report, *, predict: bool = False) -> None:

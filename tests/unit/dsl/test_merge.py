@@ -1,0 +1,91 @@
+"""Effective parameters of each party."""
+
+from __future__ import annotations
+
+from fate_flow.dsl.parser import compile_plan
+from tests.unit.dsl import jobs
+
+
+def test_defaults_common_and_party_values() -> None:
+    plan = compile_plan(jobs.dsl(), jobs.conf())
+    parameters = plan.component("learn_0").parameters
+    expected = {
+        "max_iter": 7,
+        "alpha": 0.01,
+        "penalty": "L2",
+        "columns": -1,
+        "options": {"b": 2},
+        "init_param": {"init_method": "CONST", "random_seed": None},
+    }
+    assert parameters["guest_9999"]["LearnTestParam"] == expected
+    second = {**expected, "alpha": 0.2, "init_param": {"init_method": "CONST", "random_seed": 2}}
+    assert parameters["host_10001"]["LearnTestParam"] == second
+    assert parameters["host_10001"]["module"] == "Learn"
+    assert parameters["host_10001"]["local"] == {"role": "host", "party_id": 10001}
+    assert parameters["host_10001"]["CodePath"] == "federated/learn.py/Host"
+
+
+def test_a_nested_default_of_the_module_is_kept() -> None:
+    conf = jobs.conf()
+    conf["algorithm_parameters"] = {"learn_0": {"init_param": {}}}
+    plan = compile_plan(jobs.dsl(), conf)
+    given = plan.component("learn_0").parameters["guest_9999"]["LearnTestParam"]
+    assert given["init_param"] == {"init_method": "ones", "random_seed": None}
+
+
+def test_list_values_per_party_are_lists_of_lists() -> None:
+    conf = jobs.conf()
+    conf["role_parameters"]["host"]["learn_0"] = {"columns": [[0, 1], -1]}
+    parameters = compile_plan(jobs.dsl(), conf).component("learn_0").parameters
+    assert parameters["host_10000"]["LearnTestParam"]["columns"] == [0, 1]
+    assert parameters["host_10001"]["LearnTestParam"]["columns"] == -1
+
+
+def test_a_short_list_keeps_the_value_of_all_parties() -> None:
+    conf = jobs.conf()
+    conf["algorithm_parameters"]["learn_0"]["alpha"] = 0.5
+    conf["role_parameters"]["host"]["learn_0"] = {"alpha": [0.1]}
+    parameters = compile_plan(jobs.dsl(), conf).component("learn_0").parameters
+    assert parameters["host_10000"]["LearnTestParam"]["alpha"] == 0.1
+    assert parameters["host_10001"]["LearnTestParam"]["alpha"] == 0.5
+
+
+def test_unknown_keys_are_dropped() -> None:
+    conf = jobs.conf()
+    conf["algorithm_parameters"]["learn_0"].update(eps=1, init_param={"eps": 1})
+    parameters = compile_plan(jobs.dsl(), conf).component("learn_0").parameters
+    given = parameters["guest_9999"]["LearnTestParam"]
+    assert "eps" not in given
+    assert "eps" not in given["init_param"]
+
+
+def test_a_component_with_a_model_runs_with_its_makers_parameters() -> None:
+    dsl, conf = jobs.dsl(), jobs.conf()
+    for name, source in (("learn_1", "learn_0"), ("learn_2", "learn_1")):
+        dsl["components"][name] = {
+            "module": "Learn",
+            "input": {"data": {"eval_data": ["read_0.train"]}, "model": [f"{source}.learned"]},
+            "output": {"data": ["scores"], "model": ["learned"]},
+        }
+    conf["algorithm_parameters"]["learn_1"] = {"max_iter": 1}
+    conf["role_parameters"]["guest"]["learn_2"] = {"max_iter": [2]}
+    plan = compile_plan(dsl, conf)
+    made = plan.component("learn_0").parameters
+    assert plan.component("learn_1").parameters == made
+    assert plan.component("learn_2").parameters == made
+    text = "\n".join(plan.warnings)
+    assert "algorithm_parameters.learn_1: learn_1 runs with the parameters of learn_0" in text
+    assert "role_parameters.guest.learn_2: learn_2 runs with the parameters of learn_1" in text
+
+
+def test_an_isometric_model_changes_no_parameters() -> None:
+    dsl, conf = jobs.dsl(), jobs.conf()
+    dsl["components"]["judge_0"]["input"]["isometric_model"] = ["learn_0.learned"]
+    plan = compile_plan(dsl, conf)
+    assert plan.component("judge_0").parameters["guest_9999"]["module"] == "Judge"
+
+
+def test_parties_do_not_share_objects() -> None:
+    parameters = compile_plan(jobs.dsl(), jobs.conf()).component("learn_0").parameters
+    options = [party["LearnTestParam"]["options"] for party in parameters.values()]
+    assert len({id(value) for value in options}) == len(options)
