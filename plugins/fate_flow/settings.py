@@ -113,6 +113,14 @@ KEYS: tuple[Key, ...] = (
         ours=True,
         minimum=1_048_576,
     ),
+    Key(
+        "MAILBOX_DISK_BYTES",
+        21_474_836_480,
+        "int",
+        "values kept on disk before senders wait; also the largest value",
+        ours=True,
+        minimum=1_048_576,
+    ),
     Key("TASK_RETRIES", 2, "int", "restarts of a task whose process died", ours=True, minimum=0),
     Key(
         "DAG_PROCESSOR",

@@ -32,18 +32,30 @@ class StorageError(FateFlowError):
 
 
 class Signal:
-    """Wakes all who wait for a change; nothing is remembered."""
+    """Wakes all who wait for a change; counts the changes."""
 
     def __init__(self) -> None:
+        self.version = 0
         self._waiters: set[asyncio.Future[None]] = set()
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiters
+
     def notify(self) -> None:
+        self.version += 1
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self, timeout: float | None = None) -> bool:
-        """False when ``timeout`` seconds passed without a change."""
+    async def wait(self, timeout: float | None = None, *, since: int | None = None) -> bool:
+        """Wait for a change; False when ``timeout`` seconds passed without one.
+
+        Args:
+            since: the version last seen; if there were changes after it, return at once.
+        """
+        if since is not None and since != self.version:
+            return True
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:

@@ -1,0 +1,168 @@
+"""The gateway's process: ``python -m fate_flow.federation.gateway --home DIR``.
+
+It passes values between the tasks of the parties without looking into them, knows which
+attempt of a component is valid, and can tell who waits for whom. It keeps no state across a
+restart: tasks notice, and compute the component they are in anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from fate_flow import settings as site_settings
+from fate_flow.errors import ConfigurationError, FateFlowError
+from fate_flow.federation import rpc
+from fate_flow.federation.channel import Tls, server_options
+from fate_flow.federation.routing import Router
+from fate_flow.federation.service import (
+    ControlService,
+    GatewayService,
+    GatewayState,
+    StatusService,
+)
+from fate_flow.federation.store import BlobStore
+from fate_flow.version import __version__
+
+log = logging.getLogger("fate_flow.gateway")
+
+LOG_FORMAT = (
+    "[%(levelname)s] [%(asctime)s] [%(process)s:%(thread)s] - "
+    "%(filename)s[line:%(lineno)d]: %(message)s"
+)
+_WATCHDOG_SECONDS = 30.0
+_LONG_WAIT_SECONDS = 60.0
+_STOP_GRACE_SECONDS = 1.0
+
+
+@dataclass
+class Gateway:
+    """A running server.
+
+    Attributes:
+        port: the bound port (of interest when 0 was asked for).
+    """
+
+    state: GatewayState
+    server: Any
+    port: int
+
+    @classmethod
+    async def start(cls, state: GatewayState, address: str, tls: Tls | None = None) -> Gateway:
+        """Bind and serve.
+
+        Raises:
+            ConfigurationError: the address cannot be bound.
+        """
+        server = grpc.aio.server(options=server_options())
+        server.add_generic_rpc_handlers(
+            (
+                rpc.handler("Gateway", GatewayService(state)),
+                rpc.handler("Control", ControlService(state)),
+                rpc.handler("Status", StatusService(state)),
+            )
+        )
+        try:
+            port = (
+                server.add_insecure_port(address)
+                if tls is None
+                else server.add_secure_port(address, tls.server_credentials())
+            )
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise ConfigurationError(
+                f"the gateway cannot bind {address}",
+                remedy="Another process may use the port; change IP or GRPC_PORT, or end it",
+            )
+        await server.start()
+        return cls(state, server, port)
+
+    async def stop(self) -> None:
+        await self.server.stop(_STOP_GRACE_SECONDS)
+        self.state.store.close()
+
+
+def state_of(settings: site_settings.Settings) -> GatewayState:
+    """The state of a site's gateway.
+
+    Raises:
+        ConfigurationError: no secret, or the folder for values cannot be used.
+    """
+    folder = settings.storage_root / "gateway" / "values"
+    try:
+        store = BlobStore(folder, settings.MAILBOX_MEMORY_BYTES, settings.MAILBOX_DISK_BYTES)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be used: {error}") from None
+    return GatewayState(settings.secret(), store, Router.from_setting(settings.PARTIES))
+
+
+async def _watch(state: GatewayState) -> None:
+    """Writes about waits that last long, once each; forgets what nobody asks about."""
+    while True:
+        await asyncio.sleep(_WATCHDOG_SECONDS)
+        state.rooms.purge()
+        for wait in state.waits.list():
+            if wait.seconds >= _LONG_WAIT_SECONDS and not wait.reported:
+                wait.reported = True
+                log.info("job %s: %s is %s", wait.job_id, wait.party, wait.text)
+
+
+async def serve(settings: site_settings.Settings, tls: Tls | None = None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    gateway = await Gateway.start(state_of(settings), f"{settings.IP}:{settings.GRPC_PORT}", tls)
+    log.info(
+        "gateway %s of %s listens on %s:%d, incarnation %s",
+        __version__,
+        settings.home,
+        settings.IP,
+        gateway.port,
+        gateway.state.incarnation,
+    )
+    if tls is None and not settings.is_loopback:
+        log.warning("connections are not encrypted, and other machines can reach %s", settings.IP)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    watchdog = asyncio.ensure_future(_watch(gateway.state))
+    await stopped.wait()
+    watchdog.cancel()
+    await gateway.stop()
+    log.info("gateway stopped")
+
+
+def _raise_file_limit() -> None:
+    """Every task is a connection; the usual soft limit of 1024 files is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m fate_flow.federation.gateway", description="The gateway of a site."
+    )
+    parser.add_argument("--home", help="the site's folder; default: $FATE_FLOW_HOME, ~/fate_flow")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    _raise_file_limit()
+    try:
+        asyncio.run(serve(site_settings.load(options.home)))
+    except FateFlowError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

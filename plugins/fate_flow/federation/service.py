@@ -1,0 +1,504 @@
+"""The RPCs: check the caller, translate messages, leave the rest to the rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from fate_flow.entities import Party
+from fate_flow.errors import (
+    AttemptSupersededError,
+    FateFlowError,
+    FederationTimeoutError,
+    PeerFailedError,
+    ProtocolError,
+)
+from fate_flow.federation.addresses import (
+    CHUNK_BYTES,
+    MAX_REASON_CHARACTERS,
+    Slot,
+    check_name,
+    check_party,
+    check_tag,
+    check_variable,
+    printable,
+)
+from fate_flow.federation.attempts import Attempt, Coordinator, Member, Room
+from fate_flow.federation.diagnosis import Counters, Wait, Waits
+from fate_flow.federation.failures import status_of
+from fate_flow.federation.mailbox import Value
+from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.routing import Router
+from fate_flow.federation.rpc import ERROR_KEY
+from fate_flow.federation.store import BlobStore
+from fate_flow.federation.tokens import (
+    Claims,
+    ForeignTokenError,
+    TokenError,
+    verify,
+    verify_site,
+)
+from fate_flow.version import __version__
+
+log = logging.getLogger("fate_flow.gateway")
+_AUDIT = logging.getLogger("fate_flow.gateway.audit")
+
+_MAX_PARTIES = 1000
+_MAX_COUNT = 2**31 - 1
+_MAX_TIMEOUT = 30 * 86_400.0
+_DIGEST_BYTES = 32
+
+
+class GatewayState:
+    """What the services share."""
+
+    def __init__(
+        self,
+        secret: bytes,
+        store: BlobStore,
+        router: Router | None = None,
+        *,
+        grace: float = 3.0,
+    ) -> None:
+        self.secret = secret
+        self.store = store
+        self.router = router or Router()
+        self.counters = Counters()
+        self.waits = Waits()
+        self.rooms = Coordinator(store, self.counters, grace=grace)
+        #: Tells clients whether the process they talk to is the one they joined.
+        self.incarnation = uuid.uuid4().hex
+        self.started = time.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def answering(self, context: Any, rpc: str) -> AsyncIterator[None]:
+        """Turns our errors into refusals with a reason, and unforeseen ones into a plain one."""
+        try:
+            yield
+        except FateFlowError as error:
+            if isinstance(error, TokenError):
+                self.counters.add("calls_refused")
+                _AUDIT.warning("refused %s from %s: %s", rpc, context.peer(), error.message)
+            elif isinstance(error, ProtocolError):
+                log.warning("refused %s from %s: %s", rpc, context.peer(), error.message)
+            await context.abort(status_of(error), _text(error), ((ERROR_KEY, error.code),))
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception:
+            log.exception("%s failed", rpc)
+            await context.abort(
+                grpc.StatusCode.INTERNAL, "the gateway has an error of its own; see its log"
+            )
+
+    def claims(self, context: Any, caller: pb.Caller) -> Claims:
+        """What the call's token allows, checked against who the call says it is.
+
+        Raises:
+            TokenError
+        """
+        claims = verify(self.secret, _token(context))
+        named = (caller.job_id, caller.component, caller.party.role, caller.party.party_id)
+        if named != (claims.job_id, claims.component, claims.party.role, claims.party.party_id):
+            raise ForeignTokenError(
+                f"a token of {claims.who} was used for {printable(caller.party.role)} "
+                f"{caller.party.party_id} in {printable(caller.component)} of job "
+                f"{printable(caller.job_id)}"
+            )
+        check_name("session id", caller.session_id)
+        return claims
+
+    def require_site(self, context: Any) -> None:
+        verify_site(self.secret, _token(context))
+
+
+class GatewayService:
+    """Service ``Gateway`` of the proto."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+        self._rooms = state.rooms
+
+    async def Attach(  # noqa: N802
+        self, requests: AsyncIterator[pb.AttachRequest], context: Any
+    ) -> AsyncIterator[pb.AttachEvent]:
+        async with self._state.answering(context, "Attach"):
+            hello = (await anext(requests, pb.AttachRequest())).hello
+            claims = self._state.claims(context, hello.caller)
+            room = self._rooms.room(claims.job_id, claims.component)
+            member = room.attach(
+                claims.party, hello.caller.session_id, _count("try number", hello.try_number)
+            )
+            events: asyncio.Queue[pb.AttachEvent | None] = asyncio.Queue()
+
+            def push(number: int, error: FateFlowError) -> None:
+                reference = pb.AttemptRef(incarnation=self._state.incarnation, number=number)
+                over = pb.Over(attempt=reference, error=error.code, reason=_text(error))
+                events.put_nowait(pb.AttachEvent(over=over))
+
+            member.push = push
+            reader = asyncio.ensure_future(self._listen(requests, room, member, events))
+            try:
+                yield pb.AttachEvent(welcome=pb.Welcome(incarnation=self._state.incarnation))
+                while (event := await events.get()) is not None:
+                    yield event
+            finally:
+                reader.cancel()
+                room.detach(member, push, self._rooms.grace)
+
+    async def _listen(
+        self,
+        requests: AsyncIterator[pb.AttachRequest],
+        room: Room,
+        member: Member,
+        events: asyncio.Queue[pb.AttachEvent | None],
+    ) -> None:
+        try:
+            async for request in requests:
+                kind = request.WhichOneof("what")
+                if kind == "leave":
+                    room.leave(member)
+                    return
+                if kind == "acknowledge":
+                    self._acknowledge(room, member, request.acknowledge)
+        finally:
+            events.put_nowait(None)
+
+    def _acknowledge(self, room: Room, member: Member, request: pb.Acknowledge) -> None:
+        attempt = room.attempt
+        if (
+            attempt is None
+            or request.attempt.incarnation != self._state.incarnation
+            or request.attempt.number != attempt.number
+            or member.attempt != attempt.number
+        ):
+            return
+        message = request.message
+        sender = Party(message.sender.role, message.sender.party_id)
+        attempt.mailbox.acknowledge(Slot(message.variable, message.tag, sender, member.party))
+
+    async def Join(  # noqa: N802
+        self, request: pb.JoinRequest, context: Any
+    ) -> AsyncIterator[pb.JoinEvent]:
+        async with self._state.answering(context, "Join"):
+            room, member = self._caller(request.caller, context)
+            parties = _parties(request.parties)
+            self._state.router.require_local(sorted(parties))
+            after = request.after_attempt
+            if not -1 <= after < _MAX_COUNT:
+                raise ProtocolError(f"{after} is not an attempt number")
+            floor = _count("try number", request.try_number) - 1
+            wait = _wait(room, member, room.number + 1, "join", request.timeout)
+
+            def report(missing: Sequence[Party]) -> pb.JoinEvent:
+                return pb.JoinEvent(waiting=pb.Waiting(parties=_refs(missing)))
+
+            with self._state.waits.open(wait):
+                progress = _Progress(context, report)
+                attempt = await room.join(member, parties, after, floor, wait, progress)
+            reference = pb.AttemptRef(incarnation=self._state.incarnation, number=attempt.number)
+            yield pb.JoinEvent(joined=pb.Joined(attempt=reference, complete=attempt.complete))
+
+    async def Send(  # noqa: N802
+        self, requests: AsyncIterator[pb.SendRequest], context: Any
+    ) -> pb.SendReply:
+        async with self._state.answering(context, "Send"):
+            first = await anext(requests, pb.SendRequest())
+            header = first.header
+            room, member = self._caller(header.caller, context, header.attempt)
+            attempt = room.running(member, header.attempt.number)
+            slots = self._slots(header, member, room)
+            value = attempt.mailbox.offer(slots, header.size, bytes(header.digest))
+            if value is None:
+                return pb.SendReply(duplicate=True)
+            with self._waiting_for_room(header, room, attempt, member, slots):
+                blob = await attempt.mailbox.room(value, _timeout(header.timeout))
+            offset = 0
+            request: pb.SendRequest | None = first
+            while request is not None:
+                if len(request.data) > CHUNK_BYTES:
+                    raise ProtocolError(f"a piece of {len(request.data)} bytes is too long")
+                await blob.append(offset, request.data)
+                offset += len(request.data)
+                request = await anext(requests, None)
+            if offset != value.size:
+                raise ProtocolError(f"{offset} bytes came instead of {value.size}")
+            attempt.mailbox.stored(value)
+            return pb.SendReply()
+        raise AssertionError("answering() ends the call")
+
+    @contextlib.contextmanager
+    def _waiting_for_room(
+        self,
+        header: pb.SendHeader,
+        room: Room,
+        attempt: Attempt,
+        member: Member,
+        slots: Sequence[Slot],
+    ) -> Any:
+        wait = _wait(room, member, attempt.number, "send", header.timeout)
+        wait.variable, wait.tag = header.variable, header.tag
+        wait.waited_for = [slot.receiver for slot in slots]
+        with self._state.waits.open(wait):
+            yield
+
+    def _slots(self, header: pb.SendHeader, member: Member, room: Room) -> list[Slot]:
+        check_variable(header.variable)
+        check_tag(header.tag)
+        if header.size < 1:
+            raise ProtocolError(f"a value cannot have {header.size} bytes")
+        if len(header.digest) != _DIGEST_BYTES:
+            raise ProtocolError(f"a digest of {len(header.digest)} bytes is not SHA-256")
+        receivers = _parties(header.receivers)
+        strangers = receivers - room.parties | receivers & {member.party}
+        if strangers:
+            raise ProtocolError(
+                f"{', '.join(map(str, sorted(strangers)))} cannot receive from {member.party}: "
+                f"not another party of {room.component}"
+            )
+        self._state.router.require_local(receivers)
+        return [
+            Slot(header.variable, header.tag, member.party, receiver)
+            for receiver in sorted(receivers)
+        ]
+
+    async def Receive(  # noqa: N802
+        self, request: pb.ReceiveRequest, context: Any
+    ) -> AsyncIterator[pb.ReceiveReply]:
+        async with self._state.answering(context, "Receive"):
+            room, member = self._caller(request.caller, context, request.attempt)
+            attempt = room.running(member, request.attempt.number)
+            slot = self._slot(request.message, member, room)
+            value = await self._await_value(room, attempt, slot, member, request.timeout)
+            blob = value.blob
+            if blob is None:
+                raise ProtocolError(f"{slot} was received before")
+            header: pb.ReceiveHeader | None = pb.ReceiveHeader(size=value.size, digest=value.digest)
+            async for piece in blob.chunks():
+                yield pb.ReceiveReply(header=header, data=piece)
+                header = None
+
+    async def _await_value(
+        self, room: Room, attempt: Attempt, slot: Slot, member: Member, timeout: float
+    ) -> Value:
+        wait = _wait(room, member, attempt.number, "receive", timeout)
+        wait.variable, wait.tag, wait.waited_for = slot.variable, slot.tag, [slot.sender]
+        with self._state.waits.open(wait):
+            try:
+                return await attempt.mailbox.wait(slot, wait.timeout)
+            except FederationTimeoutError:
+                raise FederationTimeoutError(f"deadline passed {wait.text}") from None
+
+    @staticmethod
+    def _slot(message: pb.MessageRef, member: Member, room: Room) -> Slot:
+        check_variable(message.variable)
+        check_tag(message.tag)
+        sender = check_party(message.sender.role, message.sender.party_id)
+        if sender not in room.parties or sender == member.party:
+            raise ProtocolError(
+                f"{member.party} cannot receive from {sender}: not another party of "
+                f"{room.component}"
+            )
+        return Slot(message.variable, message.tag, sender, member.party)
+
+    async def Finish(  # noqa: N802
+        self, request: pb.FinishRequest, context: Any
+    ) -> AsyncIterator[pb.FinishEvent]:
+        async with self._state.answering(context, "Finish"):
+            room, member = self._caller(request.caller, context, request.attempt)
+            attempt = room.running(member, request.attempt.number)
+            wait = _wait(room, member, attempt.number, "finish", request.timeout)
+
+            def report(missing: Sequence[Party]) -> pb.FinishEvent:
+                return pb.FinishEvent(waiting=pb.Waiting(parties=_refs(missing)))
+
+            with self._state.waits.open(wait):
+                await room.finish(member, attempt, wait, _Progress(context, report))
+            yield pb.FinishEvent(done=pb.Done())
+
+    async def Fail(self, request: pb.FailRequest, context: Any) -> pb.FailReply:  # noqa: N802
+        async with self._state.answering(context, "Fail"):
+            room, member = self._caller(request.caller, context)
+            reason = printable(request.reason, MAX_REASON_CHARACTERS) or "no reason given"
+            room.fail(
+                member.party,
+                PeerFailedError(f"{member.party} failed in {room.component}: {reason}"),
+            )
+            self._state.counters.add("tasks_failed")
+            log.warning("%s of %s failed: %s", member.party, room, reason)
+            return pb.FailReply()
+        raise AssertionError("answering() ends the call")
+
+    def _caller(
+        self, caller: pb.Caller, context: Any, attempt: pb.AttemptRef | None = None
+    ) -> tuple[Room, Member]:
+        claims = self._state.claims(context, caller)
+        # Looked at first: after a restart of the gateway that is the reason to tell.
+        if attempt is not None and attempt.incarnation != self._state.incarnation:
+            raise AttemptSupersededError(
+                f"the gateway was restarted: {claims.component} is computed anew"
+            )
+        room = self._rooms.room(claims.job_id, claims.component)
+        return room, room.member(claims.party, caller.session_id)
+
+
+class _Progress:
+    """Writes who is missing to a barrier's caller, when it changes."""
+
+    def __init__(self, context: Any, event: Any) -> None:
+        self._context = context
+        self._event = event
+        self._last: list[Party] | None = None
+
+    async def __call__(self, missing: Sequence[Party]) -> None:
+        if list(missing) != self._last:
+            self._last = list(missing)
+            await self._context.write(self._event(missing))
+
+
+class ControlService:
+    """Service ``Control`` of the proto: for the site's own API."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.CancelReply:  # noqa: N802
+        async with self._state.answering(context, "Cancel"):
+            self._state.require_site(context)
+            check_name("job id", request.job_id)
+            reason = printable(request.reason, MAX_REASON_CHARACTERS) or "no reason given"
+            return pb.CancelReply(tasks=self._state.rooms.cancel(request.job_id, reason))
+        raise AssertionError("answering() ends the call")
+
+    async def Reset(self, request: pb.ResetRequest, context: Any) -> pb.ResetReply:  # noqa: N802
+        async with self._state.answering(context, "Reset"):
+            self._state.require_site(context)
+            check_name("job id", request.job_id)
+            count = self._state.rooms.reset(request.job_id, request.component)
+            return pb.ResetReply(components=count)
+        raise AssertionError("answering() ends the call")
+
+
+class StatusService:
+    """Service ``Status`` of the proto: health, open waits, what lies in the mailbox."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    async def Health(self, request: pb.HealthRequest, context: Any) -> pb.HealthReply:  # noqa: N802
+        uptime = time.monotonic() - self._state.started
+        return pb.HealthReply(
+            incarnation=self._state.incarnation, version=__version__, uptime=uptime
+        )
+
+    async def Waits(self, request: pb.WaitsRequest, context: Any) -> pb.WaitsReply:  # noqa: N802
+        async with self._state.answering(context, "Waits"):
+            self._state.require_site(context)
+            store = self._state.store
+            counters = {
+                **self._state.counters.values(),
+                "memory_bytes": store.memory_used,
+                "disk_bytes": store.disk_used,
+                "spilled_bytes": store.spilled_bytes,
+            }
+            waits = [_wait_message(wait) for wait in self._state.waits.list(request.job_id)]
+            return pb.WaitsReply(waits=waits, counters=counters)
+        raise AssertionError("answering() ends the call")
+
+    async def Mailbox(self, request: pb.MailboxRequest, context: Any) -> pb.MailboxReply:  # noqa: N802
+        async with self._state.answering(context, "Mailbox"):
+            self._state.require_site(context)
+            return pb.MailboxReply(
+                entries=[
+                    entry
+                    for room in self._state.rooms.rooms.values()
+                    if room.job_id == request.job_id or not request.job_id
+                    for entry in _entries(room)
+                ],
+                memory_bytes=self._state.store.memory_used,
+                disk_bytes=self._state.store.disk_used,
+            )
+        raise AssertionError("answering() ends the call")
+
+
+def _entries(room: Room) -> Iterable[pb.MailboxEntry]:
+    if room.attempt is None:
+        return
+    for value, slots in room.attempt.mailbox.entries():
+        if value.blob is not None and slots:
+            yield pb.MailboxEntry(
+                job_id=room.job_id,
+                component=room.component,
+                attempt=room.attempt.number,
+                variable=slots[0].variable,
+                tag=slots[0].tag,
+                sender=_ref(slots[0].sender),
+                receivers=_refs(slot.receiver for slot in slots),
+                size=value.size,
+                available=value.blob.available,
+                on_disk=value.blob.on_disk,
+            )
+
+
+def _wait_message(wait: Wait) -> pb.Wait:
+    return pb.Wait(
+        job_id=wait.job_id,
+        component=wait.component,
+        attempt=wait.attempt,
+        waiting=_ref(wait.party),
+        waited_for=_refs(wait.waited_for),
+        kind=wait.kind,
+        variable=wait.variable,
+        tag=wait.tag,
+        seconds=wait.seconds,
+        deadline=wait.timeout,
+        text=wait.text,
+    )
+
+
+def _wait(room: Room, member: Member, attempt: int, kind: str, timeout: float) -> Wait:
+    return Wait(room.job_id, room.component, attempt, member.party, (), kind, _timeout(timeout))
+
+
+def _timeout(seconds: float) -> float:
+    if not 0 <= seconds <= _MAX_TIMEOUT:
+        raise ProtocolError(f"a deadline of {seconds} s is not possible")
+    return seconds
+
+
+def _count(name: str, number: int) -> int:
+    if not 1 <= number < _MAX_COUNT:
+        raise ProtocolError(f"{number} is not a {name}")
+    return number
+
+
+def _parties(references: Sequence[pb.PartyRef]) -> frozenset[Party]:
+    if not 1 <= len(references) <= _MAX_PARTIES:
+        raise ProtocolError(f"{len(references)} parties were named; allowed: 1 to {_MAX_PARTIES}")
+    return frozenset(check_party(r.role, r.party_id) for r in references)
+
+
+def _ref(party: Party) -> pb.PartyRef:
+    return pb.PartyRef(role=party.role, party_id=party.party_id)
+
+
+def _refs(parties: Iterable[Party]) -> list[pb.PartyRef]:
+    return [_ref(party) for party in parties]
+
+
+def _text(error: FateFlowError) -> str:
+    return printable(str(error), MAX_REASON_CHARACTERS + 200)
+
+
+def _token(context: Any) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and isinstance(value, str):
+            return value.removeprefix("Bearer ").strip()
+    return ""
