@@ -100,10 +100,12 @@ def _merge_costs(
 ) -> FloatArray:
     if rule.metric == "iv":
         value = _iv(counts, totals, rule.adjustment)
-        return value[:-1] + value[1:] - _iv(pairs, totals, rule.adjustment)
+        lost: FloatArray = value[:-1] + value[1:] - _iv(pairs, totals, rule.adjustment)
+        return lost
     if rule.metric == "gini":
         impurity = _impurity(counts)
-        return _impurity(pairs) - impurity[:-1] - impurity[1:]
+        gained: FloatArray = _impurity(pairs) - impurity[:-1] - impurity[1:]
+        return gained
     return _chi_square(counts, pairs)
 
 
@@ -122,7 +124,7 @@ def _impurity(counts: FloatArray) -> FloatArray:
 def _chi_square(counts: FloatArray, pairs: FloatArray) -> FloatArray:
     rows = counts.sum(axis=0)
     both = np.maximum(pairs.sum(axis=0), 1.0)
-    total = np.zeros_like(both)
+    total: FloatArray = np.zeros_like(both)
     for side in (slice(None, -1), slice(1, None)):
         expected = pairs * rows[side] / both
         difference = (counts[:, side] - expected) ** 2

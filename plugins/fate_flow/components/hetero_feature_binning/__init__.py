@@ -1,1 +1,1 @@
-"""HeteroFeatureBinning: bins of all parties' columns, and what the guest's labels say about them."""
+"""HeteroFeatureBinning: bins of all parties' columns, and what the labels say about them."""

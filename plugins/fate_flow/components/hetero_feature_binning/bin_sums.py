@@ -61,7 +61,7 @@ def sum_labels(
             raise ProtocolError(f"{guest} sent {len(labels)} labels for {stop - start} rows")
         if not columns:
             continue
-        codes = np.stack([column.codes[start:stop] for column in columns], axis=1)
+        codes = np.stack([column.codes[start:stop] for column in columns], axis=1).astype(np.int64)
         sums = labels.bin_sum(codes, bins)
         totals = (
             sums

@@ -8,8 +8,8 @@ import numpy as np
 
 from fate_flow.components.hetero_feature_binning import messages
 from fate_flow.components.hetero_feature_binning.alignment import ids_digest
-from fate_flow.components.hetero_feature_binning.binner import ColumnBins, learn, rule_of
 from fate_flow.components.hetero_feature_binning.bin_sums import HostBins, receive_bin_sums
+from fate_flow.components.hetero_feature_binning.binner import ColumnBins, learn, rule_of
 from fate_flow.components.hetero_feature_binning.component import HeteroFeatureBinning
 from fate_flow.components.hetero_feature_binning.model import anonymous
 from fate_flow.crypto.cipher_column import CipherColumn

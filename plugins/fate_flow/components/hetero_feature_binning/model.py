@@ -99,7 +99,7 @@ def read_model(buffers: ModelBuffers) -> BinningModel:
     except (KeyError, DecodeError):
         raise DataError(
             f"the model is not a feature binning; it has {sorted(buffers)}",
-            remedy=f"Connect the output.model of a HeteroFeatureBinning ({META_NAME}, {PARAM_NAME})",
+            remedy="Connect the output.model of a HeteroFeatureBinning",
         ) from None
     header = tuple(param.header)
     columns = cast("Mapping[str, IVParam]", param.binning_result.binning_result)

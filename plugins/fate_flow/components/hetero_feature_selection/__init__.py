@@ -1,0 +1,1 @@
+"""HeteroFeatureSelection: filters that keep the columns worth training with."""

@@ -1,0 +1,112 @@
+"""The end of an intersection: who learns the result, and what an empty one says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from fate_flow.components.intersection.matching import Positions, in_all
+from fate_flow.components.intersection.params import IntersectParam
+from fate_flow.components.intersection.stream import (
+    ByteMatrix,
+    Receiver,
+    Sender,
+    send_matrix,
+    send_texts,
+)
+from fate_flow.entities import Party
+from fate_flow.errors import DataError
+from fate_flow.runtime.context import Federation, Tracker
+
+REMEDY = (
+    "Check that all parties use the same id column and write ids alike: same case, no blanks"
+    " around them, no leading zeros on one side only, the same hashing"
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one run of an intersection works with."""
+
+    party: Party
+    guest: Party
+    hosts: Sequence[Party]
+    param: IntersectParam
+    federation: Federation
+    tracker: Tracker
+
+
+def guest_closes(
+    session: Session,
+    variable: str,
+    rows: int,
+    found: Sequence[Positions],
+    reply: Callable[[int, Positions], ByteMatrix | pa.Array],
+) -> Positions:
+    """Guest: intersect the hosts' answers and tell each host what it may know.
+
+    Args:
+        variable: name of the stream to the hosts.
+        rows: rows of the guest's table.
+        found: per host, the guest's rows that this host has too.
+        reply: (host's place, common rows) -> what tells this host its common rows.
+
+    Returns:
+        the guest's rows that all hosts have, ascending.
+
+    Raises:
+        DataError: there is none. The hosts are told first, so that they fail with the same
+            reason.
+    """
+    common = in_all(found)
+    for place, host in enumerate(session.hosts):
+        if len(common) == 0:
+            pair = len(found[place])
+            Sender(session.federation, variable, host, 0, empty=True, pair=pair, guest_rows=rows)
+        elif not session.param.sync_intersect_ids:
+            Sender(session.federation, variable, host, 0, synchronised=False)
+        else:
+            answer = reply(place, common)
+            send = send_texts if isinstance(answer, pa.Array) else send_matrix
+            send(session.federation, variable, answer, host, synchronised=True)
+    if len(common) == 0:
+        raise no_common_ids(session, rows, [len(part) for part in found])
+    return common
+
+
+def host_learns(session: Session, variable: str, rows: int) -> Receiver | None:
+    """Host: the stream of its common ids, or None when the guest keeps the result.
+
+    Raises:
+        DataError: no id is common to all parties.
+    """
+    receiver = Receiver(session.federation, variable, session.guest)
+    head = receiver.head
+    if head.get("empty"):
+        raise no_common_ids_at_host(session, rows, head.get("guest_rows"), head.get("pair"))
+    return receiver if head.get("synchronised") else None
+
+
+def no_common_ids(session: Session, rows: int, shared: Sequence[int]) -> DataError:
+    """The guest's error, with what it shares with each host."""
+    parts = [f"{count} with {host}" for host, count in zip(session.hosts, shared, strict=True)]
+    all_hosts = "" if len(session.hosts) == 1 else "; no id is common to all parties"
+    return DataError(
+        f"the intersection is empty: of its {rows} ids {session.guest} shares"
+        f" {', '.join(parts)}{all_hosts}",
+        remedy=REMEDY,
+    )
+
+
+def no_common_ids_at_host(
+    session: Session, rows: int, guest_rows: object, pair: object
+) -> DataError:
+    """A host's error; ``pair`` is what it shares with the guest."""
+    return DataError(
+        f"the intersection is empty: {session.party} has {rows} ids and {session.guest} has"
+        f" {guest_rows}; {pair} are common to the two"
+        + ("" if len(session.hosts) == 1 else f", and none to all {len(session.hosts)} hosts"),
+        remedy=REMEDY,
+    )

@@ -1,0 +1,70 @@
+"""Parameters of Intersection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fate_flow.runtime.params import (
+    Param,
+    anything,
+    boolean,
+    integer,
+    nested,
+    one_of,
+    param,
+    text,
+)
+
+ENCODINGS = ("none", "md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+
+
+@dataclass
+class EncodeParam(Param):
+    """How ids are hashed before a raw intersection.
+
+    Attributes:
+        salt: appended to each id; must be the same at all parties.
+        encode_method: hash function, or none.
+        base64: base64 of the digest rather than hex.
+    """
+
+    salt: str = param("", text())
+    encode_method: str = param("none", one_of(*ENCODINGS))
+    base64: bool = param(False, boolean())
+
+
+@dataclass
+class IntersectCacheParam(Param):
+    """The cache of a host's signed ids; FATE checks none of these words."""
+
+    use_cache: bool = param(False, boolean())
+    id_type: str = param("phone", anything())
+    encrypt_type: str = param("sha256", anything())
+
+
+@dataclass
+class IntersectParam(Param):
+    """Which method to use, and who gets the result.
+
+    Attributes:
+        intersect_method: rsa, ecdh or raw.
+        random_bit: bits of the blinding numbers (rsa).
+        sync_intersect_ids: the hosts get the result too (raw: the side that does not join).
+        join_role: who compares the ids (raw).
+        with_encode: ids are hashed before they are sent (raw).
+        only_output_key: the output has the ids only, no values.
+    """
+
+    conf_name: ClassVar[str] = "IntersectParam"
+
+    intersect_method: str = param("rsa", one_of("rsa", "raw", "ecdh"))
+    random_bit: int = param(128, integer(minimum=1))
+    sync_intersect_ids: bool = param(True, boolean())
+    join_role: str = param("guest", one_of("guest", "host"))
+    with_encode: bool = param(False, boolean())
+    encode_params: EncodeParam = nested(EncodeParam)
+    only_output_key: bool = param(False, boolean())
+    intersect_cache_param: IntersectCacheParam = nested(IntersectCacheParam)
+    repeated_id_process: bool = param(False, boolean())
+    repeated_id_owner: str = param("guest", one_of("guest"))

@@ -1,0 +1,112 @@
+"""Intersection by RSA blind signatures, as FATE 1.4 runs it.
+
+De Cristofaro, Tsudik: Practical Private Set Intersection Protocols with Linear
+Complexity, 2010, section 4. Only the host can sign; the guest has its ids signed blindly
+and compares hashes of signatures. The guest learns which of its ids each host has; with
+synchronisation each host learns the ids that all parties have.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from fate_flow.components.intersection import messages
+from fate_flow.components.intersection.closing import Session, guest_closes, host_learns
+from fate_flow.components.intersection.matching import (
+    Positions,
+    as_column,
+    found_in,
+    sorted_order,
+)
+from fate_flow.components.intersection.stream import (
+    ByteMatrix,
+    Receiver,
+    Sender,
+    send_matrix,
+    slices,
+)
+from fate_flow.crypto.rsa_blind import Blinder, RsaKeyPair, RsaPublicKey, own_tokens, sign
+from fate_flow.entities import Party
+from fate_flow.errors import ProtocolError
+
+TOKEN_WIDTH = 32
+
+
+def guest(session: Session, ids: pa.Array) -> Positions:
+    """The guest's rows that all hosts have.
+
+    Raises:
+        DataError: there is none.
+        CryptoError: a host's key or signatures cannot be used.
+        ProtocolError: a host signed another number of ids than it was given.
+    """
+    blinders = [_send_blinded(session, host, ids) for host in session.hosts]
+    tokens: list[ByteMatrix] = []
+    found: list[Positions] = []
+    for place, host in enumerate(session.hosts):
+        tokens.append(_unblind(session, host, blinders[place]))
+        host_tokens = Receiver(session.federation, messages.RSA_HOST_TOKENS, host)
+        theirs = as_column(host_tokens.matrix(TOKEN_WIDTH))
+        found.append(np.flatnonzero(found_in(as_column(tokens[-1]), theirs) >= 0))
+        session.tracker.progress((place + 1) / len(session.hosts), f"compared with {host}")
+
+    def reply(place: int, common: Positions) -> ByteMatrix:
+        chosen = tokens[place][common]
+        return chosen[sorted_order(chosen)]
+
+    return guest_closes(session, messages.RESULT, len(ids), found, reply)
+
+
+def _send_blinded(session: Session, host: Party, ids: pa.Array) -> list[Blinder]:
+    payload = session.federation.receive(messages.RSA_PUBLIC_KEY, host)
+    public = RsaPublicKey.from_payload(payload)
+    blinders: list[Blinder] = []
+    sender = Sender(session.federation, messages.RSA_BLINDED, host, len(ids))
+    for part in slices(len(ids), public.width):
+        chunk = ids.slice(part.start, part.stop - part.start)
+        blinders.append(Blinder(public, chunk, random_bits=session.param.random_bit))
+        sender.send(blinders[-1].blinded)
+    return blinders
+
+
+def _unblind(session: Session, host: Party, blinders: list[Blinder]) -> ByteMatrix:
+    width = blinders[0].blinded.shape[1]
+    signed = Receiver(session.federation, messages.RSA_SIGNED, host).matrices(width)
+    parts: list[ByteMatrix] = []
+    for blinder in blinders:
+        chunk = next(signed, np.empty((0, width), dtype=np.uint8))
+        if len(chunk) != len(blinder.blinded):
+            raise ProtocolError(
+                f"{host} signed {len(chunk)} ids of the {len(blinder.blinded)} it was given"
+            )
+        parts.append(blinder.unblind(chunk))
+    return np.concatenate(parts)
+
+
+def host(session: Session, ids: pa.Array) -> Positions | None:
+    """The host's rows that all parties have, or None when the guest keeps the result.
+
+    Raises:
+        DataError: no id is common to all parties.
+        CryptoError: the guest sent elements outside the group.
+        ProtocolError: the guest named tokens that this host did not send.
+    """
+    federation = session.federation
+    key = RsaKeyPair.generate()
+    federation.send(messages.RSA_PUBLIC_KEY, key.public.to_payload(), session.guest)
+    receiver = Receiver(federation, messages.RSA_BLINDED, session.guest)
+    sender = Sender(federation, messages.RSA_SIGNED, session.guest, receiver.rows)
+    for chunk in receiver.matrices(key.public.width):
+        sender.send(sign(chunk, key))
+    tokens = own_tokens(ids, key)
+    shown = tokens[sorted_order(tokens)]
+    send_matrix(federation, messages.RSA_HOST_TOKENS, shown, session.guest)
+    result = host_learns(session, messages.RESULT, len(ids))
+    if result is None:
+        return None
+    chosen = result.matrix(TOKEN_WIDTH)
+    rows = found_in(as_column(chosen), as_column(tokens))
+    if (rows < 0).any():
+        raise ProtocolError(f"{session.guest} named ids that {session.party} does not have")
+    return np.unique(rows)
