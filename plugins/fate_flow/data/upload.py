@@ -69,7 +69,7 @@ class _Duplicates:
 
     def note(self, ids: pa.Array) -> None:
         self.lines += len(ids)
-        for text in ids[:_SHOWN_IDS].to_pylist():
+        for text in ids.unique()[:_SHOWN_IDS].to_pylist():
             if text not in self.ids and len(self.ids) < _SHOWN_IDS:
                 self.ids.append(text)
 
