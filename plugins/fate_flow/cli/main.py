@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fate_flow.errors import ConfigurationError, FateFlowError
-from fate_flow.settings import Settings, default_home, load
+from fate_flow.settings import FILE_NAME, Settings, default_home, load
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -146,12 +146,14 @@ def _add_demo(commands: Any) -> None:
     )
     demo.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="give up (1800 s)")
     demo.add_argument("--plain", action="store_true", help="plain lines instead of a live table")
+    demo.add_argument("--data-only", action="store_true", help="make and upload the data, no job")
 
 
 def _add_lint(commands: Any) -> None:
     lint = _command(commands, "lint", _lint, "check a job's DSL and runtime conf without a server")
     lint.add_argument("dsl", type=Path, help="DSL, a JSON file")
     lint.add_argument("conf", type=Path, help="runtime conf, a JSON file")
+    lint.add_argument("--mermaid", action="store_true", help="print the plan as a diagram")
 
 
 def _add_db(commands: Any) -> None:
@@ -187,7 +189,7 @@ def _init(arguments: argparse.Namespace) -> int:
         del options["PARTIES"]
     settings = site.initialise(_home(arguments), options, force=arguments.force)
     print(f"site        {settings.home}")
-    print(f"settings    {settings.home / site.FILE_NAME}")
+    print(f"settings    {settings.home / FILE_NAME}")
     print(f"REST and UI {settings.http_url}    gateway {settings.grpc_address}")
     if settings.USE_AUTHENTICATION or not settings.is_loopback:
         print(f"UI login    admin, password in {settings.home / 'conf' / 'airflow_passwords.json'}")
@@ -263,9 +265,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _lint(arguments: argparse.Namespace) -> int:
-    from fate_flow.cli import lint
+    from fate_flow.dsl.lint import lint_files, mermaid
 
-    return lint.run(arguments.dsl, arguments.conf)
+    report = lint_files(arguments.dsl, arguments.conf)
+    if arguments.mermaid and report.plan is not None:
+        print(mermaid(report.plan), end="")
+    else:
+        print(report.text())
+    return EXIT_OK if report.ok else EXIT_FAILED
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
@@ -300,7 +307,12 @@ def _version(_: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from fate_flow.cli import demo
 
-    return demo.run(_settings(arguments), timeout=arguments.timeout, plain=arguments.plain)
+    return demo.run(
+        _settings(arguments),
+        timeout=arguments.timeout,
+        plain=arguments.plain,
+        data_only=arguments.data_only,
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 from fate_flow.cli import health, processes, site, supervisor
 from fate_flow.cli.processes import Identity
 from fate_flow.errors import ConfigurationError, FateFlowError
-from fate_flow.settings import Settings
+from fate_flow.settings import FILE_NAME, Settings
 
 #: A start on a busy machine takes this long; then it is called failed.
 START_SECONDS = 300.0
@@ -69,7 +69,7 @@ def check_ports(settings: Settings) -> None:
     if problems:
         raise ConfigurationError(
             "\n".join(problems),
-            remedy="End that process, or set another port in " + str(settings.home / site.FILE_NAME),
+            remedy="End that process, or set another port in " + str(settings.home / FILE_NAME),
         )
 
 

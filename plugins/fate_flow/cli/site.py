@@ -23,9 +23,7 @@ from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.settings import FILE_NAME, HOME_VARIABLE, KEYS, Key, Settings, load
 
 #: Numerical libraries start one thread per core; with a process per task that is too many.
-_SINGLE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
+_SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class CommandFailedError(FateFlowError):
