@@ -42,6 +42,7 @@ def guest_closes(
     session: Session,
     variable: str,
     rows: int,
+    host_rows: Sequence[int | None],
     found: Sequence[Positions],
     reply: Callable[[int, Positions], ByteMatrix | pa.Array],
 ) -> Positions:
@@ -50,6 +51,7 @@ def guest_closes(
     Args:
         variable: name of the stream to the hosts.
         rows: rows of the guest's table.
+        host_rows: rows of each host's table, as far as the method tells the guest.
         found: per host, the guest's rows that this host has too.
         reply: (host's place, common rows) -> what tells this host its common rows.
 
@@ -72,7 +74,7 @@ def guest_closes(
             send = send_texts if isinstance(answer, pa.Array) else send_matrix
             send(session.federation, variable, answer, host, synchronised=True)
     if len(common) == 0:
-        raise no_common_ids(session, rows, [len(part) for part in found])
+        raise no_common_ids(session, rows, host_rows, [len(part) for part in found])
     return common
 
 
@@ -89,9 +91,14 @@ def host_learns(session: Session, variable: str, rows: int) -> Receiver | None:
     return receiver if head.get("synchronised") else None
 
 
-def no_common_ids(session: Session, rows: int, shared: Sequence[int]) -> DataError:
+def no_common_ids(
+    session: Session, rows: int, host_rows: Sequence[int | None], shared: Sequence[int]
+) -> DataError:
     """The guest's error, with what it shares with each host."""
-    parts = [f"{count} with {host}" for host, count in zip(session.hosts, shared, strict=True)]
+    parts = [
+        f"{count} with {host}" + ("" if total is None else f" ({total} ids)")
+        for host, total, count in zip(session.hosts, host_rows, shared, strict=True)
+    ]
     all_hosts = "" if len(session.hosts) == 1 else "; no id is common to all parties"
     return DataError(
         f"the intersection is empty: of its {rows} ids {session.guest} shares"

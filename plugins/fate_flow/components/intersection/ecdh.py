@@ -53,6 +53,7 @@ def guest(session: Session, ids: pa.Array) -> Positions:
         send_matrix(federation, messages.ECDH_GUEST_POINTS, points[orders[-1]], host)
     found: list[Positions] = []
     at_host: list[Positions] = []
+    host_rows: list[int | None] = []
     for place, host in enumerate(session.hosts):
         receiver = Receiver(federation, messages.ECDH_HOST_POINTS, host)
         theirs = _blind_again(receiver, secrets[place])
@@ -63,6 +64,7 @@ def guest(session: Session, ids: pa.Array) -> Positions:
         ours[orders[place]] = doubled
         position = found_in(as_column(ours), as_column(theirs))
         at_host.append(position)
+        host_rows.append(len(theirs))
         found.append(np.flatnonzero(position >= 0))
         session.tracker.progress((place + 1) / len(session.hosts), f"compared with {host}")
 
@@ -72,7 +74,7 @@ def guest(session: Session, ids: pa.Array) -> Positions:
         positions = np.sort(at_host[place][common]).astype("<i8")
         return positions.view(np.uint8).reshape(len(common), POSITION_WIDTH)
 
-    return guest_closes(session, messages.RESULT, len(ids), found, reply)
+    return guest_closes(session, messages.RESULT, len(ids), host_rows, found, reply)
 
 
 def host(session: Session, ids: pa.Array) -> Positions | None:

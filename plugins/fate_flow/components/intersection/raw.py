@@ -33,15 +33,17 @@ def guest(session: Session, ids: pa.Array) -> Positions | None:
     keys = _keys(session, ids)
     if session.param.join_role == "host":
         return _guest_asks(session, keys)
-    found = []
+    found: list[Positions] = []
+    host_rows: list[int | None] = []
     for host in session.hosts:
         theirs = Receiver(session.federation, messages.RAW_HOST_IDS, host).texts()
         found.append(np.flatnonzero(found_in(keys, theirs) >= 0))
+        host_rows.append(len(theirs))
 
     def reply(place: int, common: Positions) -> pa.Array:
         return _in_own_order(keys, common)
 
-    return guest_closes(session, messages.RAW_GUEST_RESULT, len(ids), found, reply)
+    return guest_closes(session, messages.RAW_GUEST_RESULT, len(ids), host_rows, found, reply)
 
 
 def host(session: Session, ids: pa.Array) -> Positions | None:
@@ -71,9 +73,11 @@ def _guest_asks(session: Session, keys: pa.Array) -> Positions | None:
     _refuse_unsynchronised(session)
     federation, several = session.federation, len(session.hosts) > 1
     send_texts(federation, messages.RAW_GUEST_IDS, _in_own_order(keys), list(session.hosts))
-    found = []
-    for place in session.hosts:
-        answer = Receiver(federation, messages.RAW_HOST_RESULT, place)
+    found: list[Positions] = []
+    host_rows: list[int | None] = []
+    for host in session.hosts:
+        answer = Receiver(federation, messages.RAW_HOST_RESULT, host)
+        host_rows.append(answer.head.get("host_rows"))
         if not session.param.sync_intersect_ids and not answer.head.get("empty"):
             return None
         found.append(_rows_of(session, keys, answer))
@@ -82,11 +86,12 @@ def _guest_asks(session: Session, keys: pa.Array) -> Positions | None:
             session,
             messages.RAW_FINAL_RESULT,
             len(keys),
+            host_rows,
             found,
             lambda _place, common: _in_own_order(keys, common),
         )
     if len(found[0]) == 0:
-        raise no_common_ids(session, len(keys), [0])
+        raise no_common_ids(session, len(keys), host_rows, [0])
     return found[0]
 
 
@@ -97,7 +102,9 @@ def _host_joins(session: Session, keys: pa.Array) -> Positions | None:
     theirs = Receiver(federation, messages.RAW_GUEST_IDS, session.guest).texts()
     common = np.flatnonzero(found_in(keys, theirs) >= 0)
     if len(common) == 0 or not session.param.sync_intersect_ids:
-        Sender(federation, messages.RAW_HOST_RESULT, session.guest, 0, empty=len(common) == 0)
+        # How many rows this host has is told only where there is nothing else to tell.
+        empty = {"empty": True, "host_rows": len(keys)} if len(common) == 0 else {}
+        Sender(federation, messages.RAW_HOST_RESULT, session.guest, 0, **empty)
     else:
         answer = _in_own_order(keys, common)
         send_texts(federation, messages.RAW_HOST_RESULT, answer, session.guest)

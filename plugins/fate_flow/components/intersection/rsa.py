@@ -44,18 +44,20 @@ def guest(session: Session, ids: pa.Array) -> Positions:
     blinders = [_send_blinded(session, host, ids) for host in session.hosts]
     tokens: list[ByteMatrix] = []
     found: list[Positions] = []
+    host_rows: list[int | None] = []
     for place, host in enumerate(session.hosts):
         tokens.append(_unblind(session, host, blinders[place]))
         host_tokens = Receiver(session.federation, messages.RSA_HOST_TOKENS, host)
         theirs = as_column(host_tokens.matrix(TOKEN_WIDTH))
         found.append(np.flatnonzero(found_in(as_column(tokens[-1]), theirs) >= 0))
+        host_rows.append(len(theirs))
         session.tracker.progress((place + 1) / len(session.hosts), f"compared with {host}")
 
     def reply(place: int, common: Positions) -> ByteMatrix:
         chosen = tokens[place][common]
         return chosen[sorted_order(chosen)]
 
-    return guest_closes(session, messages.RESULT, len(ids), found, reply)
+    return guest_closes(session, messages.RESULT, len(ids), host_rows, found, reply)
 
 
 def _send_blinded(session: Session, host: Party, ids: pa.Array) -> list[Blinder]:
