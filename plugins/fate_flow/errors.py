@@ -125,6 +125,12 @@ class FederationTimeoutError(FateFlowError):
     code = "federation_timeout"
 
 
+class GatewayUnreachableError(FederationTimeoutError):
+    """The site's own gateway does not answer; another try of the task may find it back."""
+
+    code = "gateway_unreachable"
+
+
 class PeerFailedError(FateFlowError):
     """Another party's task of the same component failed; the text carries its reason."""
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request
-from sqlalchemy.orm import Session
 
 from fate_flow import settings as site_settings
-from fate_flow.api.dependencies import get_session
+from fate_flow.api.dependencies import DbSession
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import tokens
 from fate_flow.federation.tokens import Claims
@@ -35,7 +34,6 @@ def task_claims(request: Request) -> Claims:
 
 
 TaskClaims = Annotated[Claims, Depends(task_claims)]
-DbSession = Annotated[Session, Depends(get_session)]
 
 
 @router.post("/report")

@@ -62,7 +62,8 @@ def sync_bundles(session: Session) -> None:
     """Write the configured bundles to the database; a DAG processor would do it otherwise."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
-    DagBundlesManager().sync_bundles_to_db(session=session)
+    manager = DagBundlesManager()  # type: ignore[no-untyped-call]
+    manager.sync_bundles_to_db(session=session)
 
 
 def register_job(session: Session, dag: DAG, run_id: str) -> None:

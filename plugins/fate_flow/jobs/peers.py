@@ -6,7 +6,7 @@ import logging
 
 from fate_flow import settings as site_settings
 from fate_flow.errors import FateFlowError
-from fate_flow.federation.client import cancel_job
+from fate_flow.federation.admin import GatewayAdmin
 
 log = logging.getLogger("fate_flow.jobs")
 
@@ -15,6 +15,7 @@ def cancel_at_gateway(job_id: str, reason: str) -> None:
     """Make every wait of a job's tasks end now; a gateway that is away has no waits."""
     settings = site_settings.current()
     try:
-        cancel_job(settings.grpc_address, settings.secret(), job_id, reason)
+        with GatewayAdmin.of(settings) as gateway:
+            gateway.cancel(job_id, reason)
     except FateFlowError as error:
         log.warning("job %s: the gateway could not be told: %s", job_id, error)

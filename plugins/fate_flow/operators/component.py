@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from airflow.sdk.bases.operator import BaseOperator
@@ -52,7 +53,7 @@ class FederatedComponentOperator(BaseOperator):
             component=plan.component(self.component),
             party=Party(self.role, self.party_id),
             try_number=context["ti"].try_number,
-            open_channel=open_gateway_channel,
+            open_channel=partial(open_gateway_channel, settings.grpc_address),
         )
         with job_log_files(settings.logs_dir, run.identity):
             try:

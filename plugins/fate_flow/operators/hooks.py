@@ -12,7 +12,7 @@ import grpc
 from airflow.providers.grpc.hooks.grpc import GrpcHook
 from airflow.sdk.definitions.connection import Connection
 
-from fate_flow.federation.client import channel_options
+from fate_flow.federation.channel import channel_options
 
 #: Connection of the site's own gateway, looked up in the environment only: each task
 #: would otherwise ask the API server for a connection that hardly any site has.

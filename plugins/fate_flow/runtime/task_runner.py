@@ -26,10 +26,12 @@ from fate_flow.errors import (
     RETCODE_EXCEPTION,
     AttemptSupersededError,
     FateFlowError,
+    GatewayUnreachableError,
     PeerFailedError,
     ProtocolError,
 )
-from fate_flow.federation.client import GatewaySession, GatewayUnreachableError
+from fate_flow.federation.client import GatewaySession
+from fate_flow.federation.failures import JobCanceledError, TaskReplacedError
 from fate_flow.models.store import ModelStore
 from fate_flow.runtime.component import TaskOutput
 from fate_flow.runtime.context import Federation, TaskContext
@@ -67,7 +69,7 @@ class TaskRun:
         settings: of the site.
         job_id, plan, component, party: which task.
         try_number: Airflow's count of process starts, from 1.
-        open_channel: makes a gRPC channel to an address; None for the client's own.
+        open_channel: makes a gRPC channel to the gateway; None for the client's own.
     """
 
     settings: Settings
@@ -76,7 +78,7 @@ class TaskRun:
     component: ComponentPlan
     party: Party
     try_number: int = 1
-    open_channel: Callable[[str], Any] | None = None
+    open_channel: Callable[[], Any] | None = None
 
     @property
     def identity(self) -> TaskIdentity:
@@ -149,7 +151,11 @@ class _AttemptLoop:
         except (SiteUnreachableError, GatewayUnreachableError) as error:
             self._report_failure(str(error), final=False)
             raise
-        except JobOverError as error:
+        except (JobOverError, JobCanceledError, TaskReplacedError) as error:
+            # Nothing to report: the site knows already, or another process took over.
+            raise TaskFailedError(str(error)) from None
+        except PeerFailedError as error:
+            self._report_failure(str(error), final=True)
             raise TaskFailedError(str(error)) from None
         except TaskFailedError as error:
             # The site first: its reason should name who failed, not who heard of it.
@@ -164,6 +170,9 @@ class _AttemptLoop:
         for _ in range(MAX_ATTEMPTS):
             try:
                 attempt = session.join() if session else self._run.try_number - 1
+                if session is not None and session.is_complete:
+                    self._reporter.status(TaskStatus.SUCCESS.value, attempt=attempt)
+                    return
                 self._run_attempt(replace(self._identity, attempt=attempt), session)
                 return
             except AttemptSupersededError as error:
@@ -181,7 +190,7 @@ class _AttemptLoop:
             output = self._compute(identity, session or NoFederation(), work_dir)
             self._store(identity, output)
             if session is not None:
-                session.finish(None)
+                session.finish()
             self._reporter.status(TaskStatus.SUCCESS.value, attempt=identity.attempt)
         finally:
             shutil.rmtree(work_dir, ignore_errors=True)
@@ -193,6 +202,8 @@ class _AttemptLoop:
             SiteUnreachableError,
             GatewayUnreachableError,
             JobOverError,
+            PeerFailedError,
+            TaskReplacedError,
         )
         where = f"{identity.component} ({identity.module}) at {identity.party}"
         try:
@@ -203,8 +214,6 @@ class _AttemptLoop:
             return result
         except passes:
             raise
-        except PeerFailedError as error:
-            raise TaskFailedError(str(error)) from None
         except FateFlowError as error:
             log.error("%s failed: %s", where, error)
             log.debug("%s", traceback.format_exc())
@@ -277,7 +286,7 @@ class _AttemptLoop:
             try_number=self._run.try_number,
             timeout=float(settings.FEDERATION_TIMEOUT),
             on_wait=self._reporter.waiting_for,
-            open_channel=self._run.open_channel,
+            channel_factory=self._run.open_channel,
         )
 
     def _tell_peers(self, session: GatewaySession | None, reason: str) -> None:
