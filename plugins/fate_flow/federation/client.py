@@ -1,0 +1,406 @@
+"""A task's side of the gateway: join, send and receive, finish.
+
+The life of a session::
+
+    with connect(settings, token, identity) as session:
+        while True:
+            session.join()                    # barrier; session.identity has the attempt
+            try:
+                output = program(session)     # sends and receives
+                write(output)                 # durable before finish
+                session.finish()              # barrier
+                break
+            except AttemptSupersededError:
+                continue                      # drop everything, compute anew
+            except Exception as error:
+                session.finish(str(error))    # the others end with the reason
+                raise
+
+No connection is made before :meth:`GatewaySession.join`, so that a process may still fork.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from fate_flow.entities import Party, TaskIdentity
+from fate_flow.errors import FateFlowError, FederationTimeoutError, ProtocolError
+from fate_flow.federation import rpc
+from fate_flow.federation.addresses import (
+    CHUNK_BYTES,
+    DEFAULT_FLOW,
+    check_tag,
+    check_variable,
+    tag_of,
+    what,
+)
+from fate_flow.federation.channel import Tls, open_channel
+from fate_flow.federation.codec import decode, encode
+from fate_flow.federation.link import Link, failure_of
+from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.waiting import ClientWait, OnWait, WaitReporter
+from fate_flow.settings import Settings
+
+#: The gateway ends a wait itself, with a reason; this is for a gateway that hangs.
+_GUARD_SECONDS = 15.0
+_RETRY_PAUSE = 0.1
+_T = TypeVar("_T")
+
+
+class GatewaySession:
+    """One task's connection; implements ``runtime.context.Federation``. Thread-safe.
+
+    Args:
+        address: host:port of the site's gateway.
+        token: from :func:`fate_flow.federation.tokens.issue`, for exactly this task.
+        identity: who the task is; ``identity.attempt`` is where attempts count from.
+        parties: the parties of the component; default: all of the job. All parties of a
+            component must name the same ones.
+        timeout: longest wait for one value, a join or a finish, seconds.
+        try_number: restarts that the scheduler counts, from 1; a process with a lower number
+            than the present one is refused.
+        on_wait: told the text of a wait that lasts longer than 2 s, every 10 s, and None
+            when it is over; called from another thread.
+        patience: seconds without a gateway after which the task gives up.
+        tls: certificates; None: plain, for loopback.
+        channel_factory: makes the channel, instead of ``address`` and ``tls``; it should use
+            :func:`fate_flow.federation.channel.channel_options`.
+
+    Attributes:
+        flow: first part of the tags; components set it.
+        identity: with the attempt joined last.
+        is_complete: the component was complete before this process joined (an earlier process
+            of this task was lost after the barrier): return success, compute nothing.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        identity: TaskIdentity,
+        *,
+        parties: Iterable[Party] | None = None,
+        timeout: float = 3600.0,
+        try_number: int = 1,
+        on_wait: OnWait | None = None,
+        patience: float = 60.0,
+        tls: Tls | None = None,
+        channel_factory: Callable[[], grpc.Channel] | None = None,
+    ) -> None:
+        self.flow = DEFAULT_FLOW
+        self.identity = identity
+        self.is_complete = False
+        self.parties = tuple(parties) if parties is not None else tuple(identity.parties())
+        self._address = address
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._timeout = timeout
+        self._try_number = try_number
+        self._patience = patience
+        self._open_channel = channel_factory or (lambda: open_channel(address, tls))
+        self._caller = pb.Caller(
+            job_id=identity.job_id,
+            component=identity.component,
+            party=_ref(identity.party),
+            session_id=uuid.uuid4().hex,
+        )
+        self._waits = WaitReporter(on_wait)
+        self._channel: grpc.Channel | None = None
+        self._stub: Any = None
+        self._link: Link | None = None
+        self._attempt: pb.AttemptRef | None = None
+        self._last_number = identity.attempt - 1
+
+    # -- attempts -------------------------------------------------------------------------
+
+    def join(self, timeout: float | None = None) -> int:
+        """Meet the other parties' tasks; the number of the attempt that starts.
+
+        Raises:
+            PeerFailedError: the component has failed or the job was cancelled.
+            FederationTimeoutError: not all parties came in time; the text says who.
+            TokenError, TaskReplacedError, RouteError: this task may not or need not run.
+        """
+        self._open()
+        self._attempt = None
+        wait = ClientWait(
+            [p for p in self.parties if p != self.identity.party],
+            self.identity.component,
+            self._last_number + 1,
+            "to join",
+        )
+
+        def meet(left: float) -> pb.Joined:
+            request = pb.JoinRequest(
+                caller=self._caller,
+                parties=[_ref(party) for party in self.parties],
+                after_attempt=self._last_number,
+                try_number=self._try_number,
+                timeout=left,
+            )
+            return self._barrier(self._stub.Join, request, wait, left, "joined")  # type: ignore[no-any-return]
+
+        joined = self._call(meet, timeout, wait)
+        self._attempt = joined.attempt
+        self._last_number = joined.attempt.number
+        self.is_complete = joined.complete
+        self.identity = replace(self.identity, attempt=self._last_number)
+        return self._last_number
+
+    def finish(self, error: str | None = None, timeout: float | None = None) -> None:
+        """End this task's part: with success when all parties have come here, or with an error.
+
+        What the task has computed must be stored durably before: when this returns, no party
+        computes the component again.
+
+        Args:
+            error: why this party failed; all others get it in a PeerFailedError at once.
+
+        Raises:
+            AttemptSupersededError: a party was lost before it came here: compute anew.
+            PeerFailedError, FederationTimeoutError
+        """
+        if error is not None:
+            self._fail(error)
+            return
+        attempt = self._current()
+        others = [p for p in self.parties if p != self.identity.party]
+        wait = ClientWait(others, self.identity.component, attempt.number, "to finish")
+
+        def meet(left: float) -> Any:
+            request = pb.FinishRequest(caller=self._caller, attempt=attempt, timeout=left)
+            return self._barrier(self._stub.Finish, request, wait, left, "done")
+
+        self._call(meet, timeout, wait)
+
+    def check(self) -> None:
+        """For long computations without messages: is the attempt still of use?
+
+        Raises:
+            AttemptSupersededError, PeerFailedError
+        """
+        self._current()
+
+    def close(self) -> None:
+        """Leave. Without a finish before, the others compute anew with this task's successor."""
+        if self._link is not None:
+            self._link.close()
+        self._waits.close()
+        if self._channel is not None:
+            self._channel.close()
+
+    def __enter__(self) -> GatewaySession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- messages -------------------------------------------------------------------------
+
+    def send(
+        self,
+        variable: str,
+        value: Any,
+        to: Party | Iterable[Party],
+        suffix: Sequence[object] = (),
+    ) -> None:
+        """Hand a value to the gateway; returns when the gateway has all of it.
+
+        Raises:
+            TypeError: a value of a kind that may not cross.
+            ProtocolError: this was sent before with another value, or to a stranger.
+            FederationTimeoutError: the mailbox stayed full.
+            AttemptSupersededError, PeerFailedError
+        """
+        attempt = self._current()
+        receivers = [to] if isinstance(to, Party) else list(to)
+        if not receivers:
+            return
+        tag = tag_of(self.flow, suffix)
+        check_variable(variable)
+        check_tag(tag)
+        data = memoryview(encode(value))
+        header = pb.SendHeader(
+            caller=self._caller,
+            attempt=attempt,
+            variable=variable,
+            tag=tag,
+            receivers=[_ref(party) for party in receivers],
+            size=len(data),
+            digest=hashlib.sha256(data).digest(),
+        )
+        subject = f"room in the mailbox for {what(variable, tag)}"
+        wait = ClientWait(receivers, self.identity.component, attempt.number, subject)
+
+        def hand_over(left: float) -> None:
+            header.timeout = left
+            self._stub.Send(
+                _pieces(header, data), metadata=self._metadata, timeout=left + _GUARD_SECONDS
+            )
+
+        self._call(hand_over, None, wait, attempt)
+
+    def receive(
+        self,
+        variable: str,
+        sender: Party,
+        suffix: Sequence[object] = (),
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait for a value of ``sender``.
+
+        Raises:
+            FederationTimeoutError: the deadline passed; the text says who, what, how long.
+            ProtocolError: it was received before, it cannot be read, or the sender has finished
+                without sending it.
+            AttemptSupersededError, PeerFailedError
+        """
+        attempt = self._current()
+        tag = tag_of(self.flow, suffix)
+        check_variable(variable)
+        check_tag(tag)
+        message = pb.MessageRef(variable=variable, tag=tag, sender=_ref(sender))
+        wait = ClientWait([sender], self.identity.component, attempt.number, what(variable, tag))
+
+        def fetch(left: float) -> bytes | bytearray:
+            request = pb.ReceiveRequest(
+                caller=self._caller, attempt=attempt, message=message, timeout=left
+            )
+            # No deadline of gRPC's own here: a large value may take longer than the wait for it.
+            return _assemble(self._stub.Receive(request, metadata=self._metadata))
+
+        data = self._call(fetch, timeout, wait, attempt)
+        if self._link is not None:
+            self._link.acknowledge(attempt, message)
+        return decode(data)
+
+    # -- inside ---------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        if self._link is not None:
+            return
+        self._channel = self._open_channel()
+        self._stub = rpc.Stub("Gateway", self._channel)
+        hello = pb.Hello(caller=self._caller, try_number=self._try_number)
+        self._link = Link(self._stub, self._metadata, hello, self._patience, self._address)
+        self._link.start()
+
+    def _current(self) -> pb.AttemptRef:
+        if self._attempt is None or self._link is None:
+            raise FateFlowError("the task has not joined the other parties yet")
+        self._link.check(self._attempt)
+        return self._attempt
+
+    def _call(
+        self,
+        call: Callable[[float], _T],
+        timeout: float | None,
+        wait: ClientWait,
+        attempt: pb.AttemptRef | None = None,
+    ) -> _T:
+        """Make a call until it succeeds, is refused, or its deadline has passed.
+
+        A call that a broken connection ended is made again: every call can be repeated.
+        """
+        if self._link is None:
+            raise FateFlowError("the task has not joined the other parties yet")
+        limit = self._timeout if timeout is None else timeout
+        with self._waits.open(wait):
+            while True:
+                self._link.wait_connected(self._patience + _GUARD_SECONDS)
+                if attempt is not None:
+                    self._link.check(attempt)
+                try:
+                    return call(max(limit - wait.seconds, 0.0))
+                except grpc.RpcError as error:
+                    failure = failure_of(error, self._address)
+                if failure is not None:
+                    raise failure
+                if wait.seconds > limit + _GUARD_SECONDS:
+                    raise FederationTimeoutError(f"deadline passed {wait.text}")
+                time.sleep(_RETRY_PAUSE)
+
+    def _barrier(self, method: Any, request: Any, wait: ClientWait, left: float, end: str) -> Any:
+        events = method(request, metadata=self._metadata, timeout=left + _GUARD_SECONDS)
+        for event in events:
+            kind = event.WhichOneof("what")
+            if kind == end:
+                return getattr(event, end)
+            wait.parties = [Party(p.role, p.party_id) for p in event.waiting.parties]
+        raise ProtocolError("the gateway ended a barrier without an answer")
+
+    def _fail(self, reason: str) -> None:
+        self._open()
+        wait = ClientWait([], self.identity.component, self._last_number, "to report a failure")
+        request = pb.FailRequest(caller=self._caller, reason=reason)
+
+        def report(left: float) -> None:
+            self._stub.Fail(request, metadata=self._metadata, timeout=left + _GUARD_SECONDS)
+
+        self._call(report, self._patience, wait)
+
+
+def connect(
+    site: Settings | str, token: str, identity: TaskIdentity, **options: Any
+) -> GatewaySession:
+    """A session with a site's gateway.
+
+    Args:
+        site: the site's settings (address and FEDERATION_TIMEOUT come from there), or an
+            address host:port.
+        options: keyword arguments of :class:`GatewaySession`.
+    """
+    if isinstance(site, str):
+        return GatewaySession(site, token, identity, **options)
+    options.setdefault("timeout", float(site.FEDERATION_TIMEOUT))
+    return GatewaySession(site.grpc_address, token, identity, **options)
+
+
+def _ref(party: Party) -> pb.PartyRef:
+    return pb.PartyRef(role=party.role, party_id=party.party_id)
+
+
+def _pieces(header: pb.SendHeader, data: memoryview) -> Iterator[pb.SendRequest]:
+    yield pb.SendRequest(header=header, data=bytes(data[:CHUNK_BYTES]))
+    for start in range(CHUNK_BYTES, len(data), CHUNK_BYTES):
+        yield pb.SendRequest(data=bytes(data[start : start + CHUNK_BYTES]))
+
+
+def _assemble(replies: Iterator[pb.ReceiveReply]) -> bytes | bytearray:
+    first = next(replies, None)
+    if first is None:
+        raise ProtocolError("the gateway ended a value before it began")
+    size, digest = first.header.size, first.header.digest
+    data: bytes | bytearray = first.data
+    if len(data) != size:
+        data = bytearray(size)
+        position = 0
+        reply: pb.ReceiveReply | None = first
+        while reply is not None:
+            end = position + len(reply.data)
+            if end > size:
+                raise ProtocolError(f"a value is longer than its {size} bytes")
+            data[position:end] = reply.data
+            position = end
+            reply = next(replies, None)
+        if position != size:
+            raise ProtocolError(f"a value of {size} bytes ended after {position}")
+    else:
+        # Read to the end: only then the call's status is known, and the call is freed.
+        for _ in replies:
+            raise ProtocolError(f"a value is longer than its {size} bytes")
+    if hashlib.sha256(data).digest() != digest:
+        raise ProtocolError("a value does not match its digest")
+    return data

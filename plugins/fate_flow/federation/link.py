@@ -1,0 +1,200 @@
+"""The stream that a task keeps open to its gateway: sign of life, and news of its attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from fate_flow.errors import AttemptSupersededError, FateFlowError, GatewayUnreachableError
+from fate_flow.federation import rpc
+from fate_flow.federation.failures import DetachedError, error_of
+from fate_flow.federation.proto import gateway_pb2 as pb
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_LEAVE_SECONDS = 2.0
+_RETRY = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+
+
+class Link:
+    """Keeps ``Attach`` open from a thread; reconnects for a while when it breaks.
+
+    Args:
+        stub: of the service Gateway.
+        hello: first message of each connection.
+        patience: seconds without a gateway after which the task gives up.
+        address: for texts.
+    """
+
+    def __init__(
+        self, stub: Any, metadata: Any, hello: pb.Hello, patience: float, address: str
+    ) -> None:
+        self._stub = stub
+        self._metadata = metadata
+        self._hello = hello
+        self._patience = patience
+        self._address = address
+        self._changed = threading.Condition()
+        self._connected = False
+        self._incarnation = ""
+        self._over: tuple[str, int, FateFlowError] | None = None
+        self._fatal: FateFlowError | None = None
+        self._closed = False
+        self._call: Any = None
+        self._outgoing: queue.SimpleQueue[pb.AttachRequest | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="fate-flow-link", daemon=True)
+
+    def start(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def wait_connected(self, timeout: float) -> None:
+        """
+        Raises:
+            FateFlowError: the gateway refused the task, or did not answer for too long.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._connected or self._fatal is not None or self._closed, timeout
+            )
+            if self._fatal is not None:
+                raise self._fatal
+            if self._closed:
+                raise FateFlowError("the session with the gateway is closed")
+            if not self._connected:
+                raise FederationTimeoutError(
+                    f"the gateway at {self._address} does not answer for {timeout:.0f} s"
+                )
+
+    def check(self, attempt: pb.AttemptRef) -> None:
+        """
+        Raises:
+            AttemptSupersededError, PeerFailedError, …: what the gateway has told of this attempt.
+        """
+        with self._changed:
+            if self._fatal is not None:
+                raise self._fatal
+            if self._over is not None and self._over[:2] == (attempt.incarnation, attempt.number):
+                raise self._over[2]
+            if self._incarnation and self._incarnation != attempt.incarnation:
+                raise AttemptSupersededError(
+                    f"the gateway was restarted: {self._hello.caller.component} is computed anew"
+                )
+
+    def acknowledge(self, attempt: pb.AttemptRef, message: pb.MessageRef) -> None:
+        """Tell that a value has arrived; when that is lost, it is only kept for longer."""
+        with self._changed:
+            self._outgoing.put(
+                pb.AttachRequest(acknowledge=pb.Acknowledge(attempt=attempt, message=message))
+            )
+
+    def close(self) -> None:
+        """Leave in order: the gateway sees no loss."""
+        with self._changed:
+            self._closed = True
+            self._outgoing.put(pb.AttachRequest(leave=pb.Leave()))
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(_LEAVE_SECONDS if self._connected else 0.0)
+            if self._call is not None:
+                self._call.cancel()
+
+    def _run(self) -> None:
+        lost = time.monotonic()
+        pause = _FIRST_PAUSE
+        while not self._closed:
+            error = self._stay_attached()
+            if self._was_connected():
+                lost, pause = time.monotonic(), _FIRST_PAUSE
+            with self._changed:
+                if self._closed:
+                    return
+                failure = failure_of(error, self._address) if error is not None else None
+                if failure is None and time.monotonic() - lost > self._patience:
+                    failure = GatewayUnreachableError(
+                        f"the gateway at {self._address} has not answered for "
+                        f"{self._patience:.0f} s",
+                        remedy="See whether the service is running",
+                    )
+                if failure is not None:
+                    self._fatal = failure
+                    self._changed.notify_all()
+                    return
+                self._changed.wait_for(lambda: self._closed, pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _stay_attached(self) -> grpc.RpcError | None:
+        outgoing: queue.SimpleQueue[pb.AttachRequest | None] = queue.SimpleQueue()
+        with self._changed:
+            self._outgoing = outgoing
+        try:
+            self._call = self._stub.Attach(
+                self._requests(outgoing), metadata=self._metadata, wait_for_ready=False
+            )
+            for event in self._call:
+                self._take(event)
+        except grpc.RpcError as error:
+            return error
+        except ValueError:
+            # The channel was closed under us.
+            return None
+        finally:
+            outgoing.put(None)
+        return None
+
+    def _requests(
+        self, outgoing: queue.SimpleQueue[pb.AttachRequest | None]
+    ) -> Iterator[pb.AttachRequest]:
+        yield pb.AttachRequest(hello=self._hello)
+        while (request := outgoing.get()) is not None:
+            yield request
+            if request.WhichOneof("what") == "leave":
+                return
+
+    def _take(self, event: pb.AttachEvent) -> None:
+        with self._changed:
+            if event.WhichOneof("what") == "welcome":
+                self._connected = True
+                self._incarnation = event.welcome.incarnation
+            else:
+                over = event.over
+                error = error_of(over.error, over.reason)
+                self._over = (over.attempt.incarnation, over.attempt.number, error)
+            self._changed.notify_all()
+
+    def _was_connected(self) -> bool:
+        with self._changed:
+            connected, self._connected = self._connected, False
+            return connected
+
+
+def failure_of(error: grpc.RpcError, address: str) -> FateFlowError | None:
+    """Our error that a call ended with; None when the connection broke: try again."""
+    code = error.code()
+    with contextlib.suppress(AttributeError, TypeError):
+        trailing: Any = error.trailing_metadata()
+        for key, value in trailing or ():
+            if key == rpc.ERROR_KEY:
+                failure = error_of(str(value), error.details() or "")
+                return None if isinstance(failure, DetachedError) else failure
+    if code in _RETRY:
+        return None
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return GatewayUnreachableError(f"the gateway at {address} does not answer")
+    return FateFlowError(
+        f"the gateway at {address} refused the call: {code.name}, {error.details()}",
+        remedy="See whether a gateway of this version listens there",
+    )
