@@ -101,7 +101,7 @@ def test_multi_and_regression(tmp_path: Path) -> None:
 def test_one_class_is_refused_with_what_to_do(tmp_path: Path) -> None:
     store = TableStore(tmp_path)
     table = predictions(store, "a", label=[1, 1])
-    with pytest.raises(DataError, match="all labels are positive or negative.*pos_label"):
+    with pytest.raises(DataError, match=r"all labels are positive or negative.*pos_label"):
         evaluate(store, {"a_0": table})
 
 

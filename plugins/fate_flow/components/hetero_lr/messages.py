@@ -1,0 +1,68 @@
+"""What the parties of HeteroLR tell each other.
+
+w_g, w_h are the parties' weights, y ∈ {−1, +1} the labels, n the rows of a batch, N all
+rows, E() Paillier under the arbiter's key. Messages carry the suffix (iteration, batch)
+unless noted. One iteration, for each batch:
+
+    host    → guest      HOST_FORWARD      E(w_h·x) of every row
+    guest   → hosts      FORE_GRADIENT     E(d), d = ¼(w_g·x + b + Σ_h w_h·x) − ½y
+    host    → arbiter    HOST_GRADIENT     E(Σ x·d ÷ n + penalty)
+    guest   → arbiter    GUEST_GRADIENT    the same, E(Σ d ÷ n) for the intercept last
+    arbiter → each       HOST_/GUEST_OPTIM_GRADIENT   the step to subtract, its own part only
+    host    → guest      LOSS_INTERMEDIATE, HOST_LOSS_REGULAR   E(Σ (w_h·x)²), E(penalty)
+    guest   → arbiter    LOSS              E(loss); with one host only
+
+and at its end arbiter → guest, hosts CONVERGE_FLAG, suffix (iteration,).
+
+What each side sees:
+
+- the hosts: ciphertexts only, and their own step. Labels, scores and residuals stay hidden.
+- the guest: ciphertexts and its own step; when predicting, w_h·x of each host in clear.
+- the arbiter: the gradient of all columns and the loss in clear, no row and no column name.
+  It must not work together with a guest or a host.
+
+Every ciphertext that leaves a party gets fresh randomness there: what guest and hosts
+compute with plain numbers on each other's ciphertexts could be divided out again otherwise.
+The protocol is FATE 1.4's, after Hardy et al. 2017 (arXiv:1711.10677), section 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+
+#: guest → hosts, arbiter, no suffix: number of different labels.
+AGGREGATE_CLASSES = "aggregate_classes"
+#: arbiter → guest, hosts, no suffix.
+PUBLIC_KEY = "paillier_pubkey"
+#: guest → hosts, arbiter, no suffix: batch_size, batch_num, rows, the digest of the ids, and
+#: whether there are rows to validate with.
+#: Both sides cut the same batches from their own table in canonical order, so the ids of a
+#: batch need not be sent.
+BATCH_INFO = "batch_info"
+
+HOST_FORWARD = "host_forward_dict"
+FORE_GRADIENT = "fore_gradient"
+HOST_GRADIENT = "host_gradient"
+GUEST_GRADIENT = "guest_gradient"
+HOST_OPTIM_GRADIENT = "host_optim_gradient"
+GUEST_OPTIM_GRADIENT = "guest_optim_gradient"
+LOSS_INTERMEDIATE = "loss_intermediate"
+HOST_LOSS_REGULAR = "host_loss_regular"
+LOSS = "loss"
+CONVERGE_FLAG = "converge_flag"
+
+#: host → guest, no suffix, when predicting: w_h·x in clear and the digest of the ids.
+HOST_PROB = "host_prob"
+#: guest → hosts, arbiter, suffix (iteration,), only with early stopping by validation.
+VALIDATION_STATUS = "validation_status"
+
+
+def ids_digest(ids: pa.Array) -> str:
+    """SHA-256 (hex) of ids in canonical order: equal only for parties with the same rows."""
+    digest = hashlib.sha256()
+    for sid in ids.to_pylist():
+        raw = sid.encode()
+        digest.update(len(raw).to_bytes(4, "big") + raw)
+    return digest.hexdigest()
