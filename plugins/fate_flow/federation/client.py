@@ -130,6 +130,7 @@ class GatewaySession:
         """
         self._open()
         self._attempt = None
+        self.flow = DEFAULT_FLOW
         wait = ClientWait(
             [p for p in self.parties if p != self.identity.party],
             self.identity.component,

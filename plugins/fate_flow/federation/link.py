@@ -75,7 +75,7 @@ class Link:
             if self._closed:
                 raise FateFlowError("the session with the gateway is closed")
             if not self._connected:
-                raise FederationTimeoutError(
+                raise GatewayUnreachableError(
                     f"the gateway at {self._address} does not answer for {timeout:.0f} s"
                 )
 
