@@ -33,8 +33,13 @@ from fate_flow.crypto.fixed_point import (
 from fate_flow.crypto.integers import Mpz, invert_all, is_worth_threads, product, run_parallel
 from fate_flow.errors import CryptoError
 
-#: A column may be scaled up by this many bits more than the column with the largest values.
+#: A column may be scaled up by this many bits more than the column with the largest values;
+#: each bit costs a squaring of its result, and room in the plaintext.
 MAX_SPREAD = 128
+
+#: A plan's exponent is a multiple of this: a peer that sees it learns little about the scale
+#: of the matrix, for a few squarings per column.
+EXPONENT_STEP = 32
 
 _MAX_WINDOW = 16
 
@@ -71,8 +76,9 @@ class DotPlan:
     """A plaintext matrix cut into digits, for repeated ``CipherColumn.dot`` with it.
 
     Each column j gets integers of ``bits`` bits at its own scale: the error of an entry is
-    at most ``2**-bits * max_i |matrix[i, j]|``. Memory: 8 bytes per non-zero digit, with
-    ``bits / 9`` to ``bits / 5`` digits per entry.
+    at most ``2**-bits * max_i |matrix[i, j]|``. Only columns that are more than ``2**128``
+    times smaller than the largest one share a scale: ``2**-(bits + 128) * max|matrix|``.
+    Memory: 8 bytes per non-zero digit, with ``bits / 9`` to ``bits / 5`` digits per entry.
 
     Args:
         matrix: finite float64, shape (n, d).
@@ -93,7 +99,8 @@ class DotPlan:
         self.shape: tuple[int, int] = (values.shape[0], values.shape[1])
         self.bits = bits
         quantised = _quantise_columns(values, bits)
-        self.exponent = max((shift for column, shift in quantised if column.any()), default=0)
+        finest = max((shift for column, shift in quantised if column.any()), default=0)
+        self.exponent = -(-finest // EXPONENT_STEP) * EXPONENT_STEP
         self._columns = [_cut(column, shift) for column, shift in quantised]
         self.weight = max(
             (c.weight << (self.exponent - c.shift) for c in self._columns if c.weight), default=0
@@ -218,8 +225,9 @@ def _bucket_product(buckets: Buckets, ciphertexts: Sequence[Mpz], modulus: Mpz) 
     """``product of ciphertexts[row] ** digit`` over the buckets (digit, rows)."""
     total = gmpy2.mpz(1)
     running = gmpy2.mpz(1)
-    lower = [digit for digit, _ in buckets[1:]]
-    for (digit, rows), following in zip(buckets, [*lower, 0], strict=True):
+    # Each bucket steps down to the next one, the last to zero; no buckets, no steps.
+    lower = [*(digit for digit, _ in buckets[1:]), 0]
+    for (digit, rows), following in zip(buckets, lower, strict=False):
         for row in rows:
             running = running * ciphertexts[row] % modulus
         gap = digit - following

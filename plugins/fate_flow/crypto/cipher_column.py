@@ -19,27 +19,20 @@ import gmpy2
 import numpy as np
 import pyarrow as pa
 
-from fate_flow.crypto import fixed_point
+from fate_flow.crypto import cipher_batch, fixed_point
 from fate_flow.crypto.bucket_products import DotPlan, bin_products
+from fate_flow.crypto.cipher_batch import rounded_bound
 from fate_flow.crypto.fixed_point import DEFAULT_EXPONENT, Floats, Ints
 from fate_flow.crypto.integers import (
     Mpz,
-    check_units,
-    from_bytes,
     invert_all,
     map_chunks,
     power_all,
     product,
-    to_bytes,
 )
 from fate_flow.crypto.masks import MaskPool
 from fate_flow.crypto.paillier import PrivateKey, PublicKey
 from fate_flow.errors import CryptoError
-
-#: Bounds are told to peers in steps of so many bits, so that they show little of the data.
-_BOUND_STEP = 64
-
-_COLUMN = "c"
 
 
 class CipherColumn:
@@ -68,6 +61,15 @@ class CipherColumn:
 
     def __repr__(self) -> str:
         return f"CipherColumn({len(self)} rows, {self.key!r}, exponent {self.exponent})"
+
+    @property
+    def items(self) -> Sequence[Mpz]:
+        """The ciphertexts, for this package."""
+        return self._items
+
+    def with_bound(self, bound: int) -> CipherColumn:
+        """The same with a bound that the caller knows better; decryption holds it to it."""
+        return CipherColumn(self.key, self._items, self.exponent, bound)
 
     # Encryption and decryption
 
@@ -103,7 +105,7 @@ class CipherColumn:
         Raises:
             CryptoError: not integers, or too large for the key.
         """
-        return cls._encrypt(_as_integers(values), key, 0, masks)
+        return cls._encrypt(fixed_point.as_integers(values), key, 0, masks)
 
     @classmethod
     def _encrypt(
@@ -114,7 +116,7 @@ class CipherColumn:
         masks: MaskPool | None,
     ) -> CipherColumn:
         public = key.public
-        bound = _rounded_bound(fixed_point.largest_magnitude(integers), public)
+        bound = rounded_bound(fixed_point.largest_magnitude(integers), public)
         plain = cls(public, _trivial(integers, public), exponent, bound)
         return plain._masked(_take_masks(len(integers), key, masks))
 
@@ -187,16 +189,16 @@ class CipherColumn:
         """
         vector = fixed_point.as_vector(values, len(self))
         column = self
-        if self.exponent < DEFAULT_EXPONENT and not _is_exact(vector, self.exponent):
+        if self.exponent < DEFAULT_EXPONENT and not fixed_point.is_exact(vector, self.exponent):
             column = self.raise_exponent(DEFAULT_EXPONENT)
         return column.add_int(fixed_point.encode(vector, column.exponent))
 
     def add_int(self, integers: Sequence[int]) -> CipherColumn:
         """Row-wise sum of the plaintext integers with integers (of the same exponent)."""
-        numbers = _as_integers(integers)
+        numbers = fixed_point.as_integers(integers)
         if len(numbers) != len(self):
             raise CryptoError(f"found {len(numbers)} numbers for {len(self)} ciphertexts")
-        bound = _rounded_bound(fixed_point.largest_magnitude(numbers), self.key)
+        bound = rounded_bound(fixed_point.largest_magnitude(numbers), self.key)
         items = _multiply(self._items, _trivial(numbers, self.key), self.key.n_squared)
         return CipherColumn(self.key, items, self.exponent, self.bound + bound)
 
@@ -211,6 +213,8 @@ class CipherColumn:
 
     def multiply_plain(self, values: Any, *, bits: int = 24) -> CipherColumn:
         """Row-wise product with plain numbers.
+
+        The result's exponent follows from the largest number, and can be read by a peer.
 
         Args:
             values: finite float64, shape (n,); error of each at most
@@ -259,7 +263,8 @@ class CipherColumn:
         """``matrix.T @ self``, by bucket products.
 
         The plaintext matrix is rounded to ``bits`` bits at each column's own scale. The
-        error of result j is at most ``2**-bits * max_i|matrix[i, j]| * sum_i|value_i|``.
+        error of result j is at most ``2**-bits * max_i|matrix[i, j]| * sum_i|value_i|`` (for
+        columns of extremely different scales see :class:`DotPlan`).
 
         Args:
             matrix: finite float64, shape (n, d), or a :class:`DotPlan` of it, which saves
@@ -351,19 +356,8 @@ class CipherColumn:
 
     def to_arrow(self) -> pa.RecordBatch:
         """One fixed-size binary column ``c``; fingerprint, exponent and bound in the schema."""
-        width = self.key.width
-        buffer = pa.py_buffer(to_bytes(self._items, width))
-        array = pa.Array.from_buffers(pa.binary(width), len(self), [None, buffer])
-        bound = _rounded_bound(self.bound, self.key)
-        schema = pa.schema(
-            [pa.field(_COLUMN, pa.binary(width), nullable=False)],
-            metadata={
-                "fingerprint": self.key.fingerprint,
-                "exponent": str(self.exponent),
-                "bound_bits": str(bound.bit_length()),
-            },
-        )
-        return pa.RecordBatch.from_arrays([array], schema=schema)
+        bound = rounded_bound(self.bound, self.key)
+        return cipher_batch.write(self._items, self.key, self.exponent, bound)
 
     @classmethod
     def from_arrow(cls, batch: pa.RecordBatch, key: PublicKey) -> CipherColumn:
@@ -372,29 +366,8 @@ class CipherColumn:
         Raises:
             CryptoError: another key, another layout, or numbers that no encryption gives.
         """
-        if not isinstance(batch, pa.RecordBatch):
-            raise CryptoError(f"ciphertexts arrive as a record batch, not {type(batch).__name__}")
-        metadata = batch.schema.metadata or {}
-        fingerprint = metadata.get(b"fingerprint", b"").decode(errors="replace")
-        if fingerprint != key.fingerprint:
-            raise CryptoError(
-                f"received ciphertexts are of key {fingerprint[:16]!r}, not {key.fingerprint}"
-            )
-        exponent = _header_number(metadata, b"exponent")
-        bits = _header_number(metadata, b"bound_bits")
-        if not 0 <= bits <= key.capacity.bit_length():
-            raise CryptoError(f"received ciphertexts claim {bits} bits, more than the key holds")
-        if batch.schema.names != [_COLUMN] or batch.schema.types != [pa.binary(key.width)]:
-            raise CryptoError(f"received ciphertexts are not of {key.width} bytes each")
-        column = batch.column(0)
-        if column.null_count:
-            raise CryptoError("received ciphertexts have missing rows")
-        start = column.offset * key.width
-        buffer = column.buffers()[1]
-        data = memoryview(buffer)[start : start + len(column) * key.width] if len(column) else b""
-        items = from_bytes(data, key.width)
-        check_units(items, key.n_squared, key.n, "received ciphertexts")
-        return cls(key, items, exponent, min((1 << bits) - 1, key.capacity))
+        items, exponent, bound = cipher_batch.read(batch, key)
+        return cls(key, items, exponent, bound)
 
     # Helpers
 
@@ -436,38 +409,3 @@ def _take_masks(
     if key.public != public or (masks is not None and masks.key != public):
         raise CryptoError("the masks are of another key than the ciphertexts")
     return masks.take(count) if masks is not None else key.masks(count)
-
-
-def _rounded_bound(magnitude: int, key: PublicKey) -> int:
-    """The bound that is told: the next full step of bits, within what the key holds."""
-    if magnitude > key.capacity:
-        return magnitude
-    bits = -(-int(magnitude).bit_length() // _BOUND_STEP) * _BOUND_STEP
-    return min((1 << max(bits, _BOUND_STEP)) - 1, key.capacity)
-
-
-def _as_integers(values: Any) -> list[int]:
-    if isinstance(values, np.ndarray):
-        if values.ndim != 1 or values.dtype.kind not in "iu":
-            raise CryptoError(f"found {values.dtype} {values.shape}; allowed: integers (n,)")
-        integers: list[int] = values.tolist()
-        return integers
-    if not all(isinstance(x, (int, np.integer)) for x in values):
-        raise CryptoError("a number is not an integer")
-    return [int(x) for x in values]
-
-
-def _is_exact(vector: Floats, exponent: int) -> bool:
-    with np.errstate(over="ignore"):
-        scaled = np.ldexp(vector, exponent)
-    return bool(np.array_equal(np.rint(scaled), scaled))
-
-
-def _header_number(metadata: dict[bytes, bytes], name: bytes) -> int:
-    text = metadata.get(name, b"")
-    try:
-        if len(text) > 8:
-            raise ValueError
-        return int(text)
-    except ValueError:
-        raise CryptoError(f"received ciphertexts have no readable {name.decode()}") from None

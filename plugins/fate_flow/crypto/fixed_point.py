@@ -159,3 +159,26 @@ def trailing_zeros(integers: Ints) -> int:
 
 def largest_magnitude(integers: Sequence[int]) -> int:
     return max((abs(x) for x in integers), default=0)
+
+
+def as_integers(values: Any) -> list[int]:
+    """An integer array of shape (n,), or a sequence of int, as a list of int.
+
+    Raises:
+        CryptoError: anything else.
+    """
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise CryptoError(f"found {values.dtype} {values.shape}; allowed: integers (n,)")
+        integers: list[int] = values.tolist()
+        return integers
+    if not all(isinstance(x, (int, np.integer)) for x in values):
+        raise CryptoError("a number is not an integer")
+    return [int(x) for x in values]
+
+
+def is_exact(vector: Floats, exponent: int) -> bool:
+    """Whether all values are multiples of ``2**-exponent``."""
+    with np.errstate(over="ignore"):
+        scaled = np.ldexp(vector, exponent)
+    return bool(np.array_equal(np.rint(scaled), scaled))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -130,6 +131,22 @@ def invert_all(items: Sequence[Mpz], modulus: Mpz) -> list[Mpz]:
         result[index] = inverse * prefix[index] % modulus
         inverse = inverse * items[index] % modulus
     return result
+
+
+def parse_hex(payload: Any, name: str, maximum_bits: int, what: str) -> Mpz:
+    """A positive number in hex from a mapping that a peer sent.
+
+    Raises:
+        CryptoError: missing, not hex, or longer than ``maximum_bits``.
+    """
+    text = payload.get(name) if isinstance(payload, Mapping) else None
+    if (
+        not isinstance(text, str)
+        or not 0 < len(text) <= maximum_bits // 4
+        or not set(text) <= set(string.hexdigits)
+    ):
+        raise CryptoError(f"{what} has no readable {name} (hex, at most {maximum_bits} bits)")
+    return gmpy2.mpz(text, 16)
 
 
 def to_bytes(items: Sequence[Mpz], width: int) -> bytes:

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 import gmpy2
 
-from fate_flow.crypto.integers import Mpz, map_chunks, power_all
+from fate_flow.crypto.integers import Mpz, map_chunks, parse_hex, power_all
 from fate_flow.errors import CryptoError
 
 #: Shorter keys are refused; tests may ask for less.
@@ -129,13 +129,7 @@ class PublicKey:
             CryptoError: not a number, too short, too long, or not a product of two large
                 primes that are 3 mod 4 as far as can be seen from outside.
         """
-        text = payload.get("n") if isinstance(payload, Mapping) else None
-        if not isinstance(text, str) or not 0 < len(text) <= MAXIMUM_BITS // 4:
-            raise CryptoError("a peer's Paillier key has no readable modulus n")
-        try:
-            n = gmpy2.mpz(int(text, 16))
-        except ValueError:
-            raise CryptoError("a peer's Paillier key has no readable modulus n") from None
+        n = parse_hex(payload, "n", MAXIMUM_BITS, "a peer's Paillier key")
         if not minimum_bits <= n.bit_length() <= MAXIMUM_BITS:
             raise CryptoError(
                 f"a peer's Paillier key has {n.bit_length()} bits; "

@@ -33,6 +33,7 @@ from fate_flow.crypto.integers import (
     check_units,
     from_matrix,
     invert_all,
+    parse_hex,
     power_all,
     to_matrix,
 )
@@ -76,7 +77,8 @@ class RsaPublicKey:
             CryptoError: not numbers, a modulus of the wrong size or form, or an exponent that
                 is not a prime of 17 to 64 bits.
         """
-        n, e = _number(payload, "n"), _number(payload, "e")
+        n = parse_hex(payload, "n", MAXIMUM_BITS, "a peer's RSA key")
+        e = parse_hex(payload, "e", 64, "a peer's RSA key")
         if not minimum_bits <= n.bit_length() <= MAXIMUM_BITS:
             raise CryptoError(
                 f"a peer's RSA key has {n.bit_length()} bits; "
@@ -246,13 +248,3 @@ def _elements(matrix: Bytes, public: RsaPublicKey, what: str) -> list[Mpz]:
 def _tokens(signatures: Sequence[Mpz], width: int) -> Bytes:
     joined = b"".join(hashlib.sha256(s.to_bytes(width, "big")).digest() for s in signatures)
     return np.frombuffer(joined, dtype=np.uint8).reshape(len(signatures), TOKEN_WIDTH)
-
-
-def _number(payload: Mapping[str, Any], name: str) -> Mpz:
-    text = payload.get(name) if isinstance(payload, Mapping) else None
-    try:
-        if not isinstance(text, str) or len(text) > MAXIMUM_BITS // 4:
-            raise ValueError
-        return gmpy2.mpz(int(text, 16))
-    except ValueError:
-        raise CryptoError(f"a peer's RSA key has no readable {name}") from None
