@@ -38,9 +38,9 @@ def choose(
     Raises:
         InvalidInputError: a position outside the header, or an unknown name.
     """
-    if indexes == -1:
-        return list(range(len(header)))
     given = [indexes] if isinstance(indexes, int) else list(indexes or ())
+    if indexes == -1:
+        given = list(range(len(header)))
     problems = [
         Problem(path, f"found index {index}", f"0 to {len(header) - 1} (the table's columns)")
         for index in given

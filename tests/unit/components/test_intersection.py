@@ -25,6 +25,7 @@ from fate_flow.runtime.context import TaskInputs
 from tests.support.instances import as_data, put_instances, put_raw
 from tests.support.parties import Run, run_component
 
+KEY = RsaKeyPair.generate(1024)
 GUEST = Party("guest", 9999)
 HOSTS = [Party("host", 10000), Party("host", 10001)]
 
@@ -48,8 +49,7 @@ def name_of(method: Mapping[str, Any]) -> str:
 
 @pytest.fixture(autouse=True)
 def _short_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = RsaKeyPair.generate.__func__  # type: ignore[attr-defined]
-    monkeypatch.setattr(RsaKeyPair, "generate", classmethod(lambda cls: real(cls, 1024)))
+    monkeypatch.setattr(RsaKeyPair, "generate", lambda: KEY)
 
 
 def intersect(

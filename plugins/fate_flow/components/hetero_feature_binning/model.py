@@ -36,6 +36,7 @@ class BinningModel:
         hosts: (host, anonymous column -> WOE and IV) in conf order; guest only.
         transform_names: columns to transform.
         transform_type: bin_num, woe or "" (leave the data alone).
+        meta: what the binning was asked to do; None until it was stored and loaded again.
     """
 
     header: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class BinningModel:
     hosts: list[tuple[Party, dict[str, InformationValue]]] = field(default_factory=list)
     transform_names: list[str] = field(default_factory=list)
     transform_type: str = ""
+    meta: FeatureBinningMeta | None = None
 
     def to_messages(self, param: FeatureBinningParam, party: Party) -> dict[str, Message]:
         own = {
@@ -59,7 +61,7 @@ class BinningModel:
             for host, columns in self.hosts
         ]
         return {
-            META_NAME: self._meta(param),
+            META_NAME: self.meta or self._meta(param),
             PARAM_NAME: ParamMessage(
                 binning_result=FeatureBinningResult(
                     binning_result=own, role=party.role, party_id=str(party.party_id)
@@ -116,6 +118,7 @@ def read_model(buffers: ModelBuffers) -> BinningModel:
         ],
         transform_names=[header[place] for place in meta.transform_param.transform_cols],
         transform_type=meta.transform_param.transform_type,
+        meta=meta,
     )
 
 

@@ -45,6 +45,7 @@ class SelectionModel:
         left: columns that stay, in header order (with the columns that were no candidates).
         results: one per filter, in order.
         host_columns: (party id, anonymous candidates) of each host; guest only.
+        meta: what the selection was asked to do; None until it was stored and loaded again.
     """
 
     header: tuple[str, ...] = ()
@@ -52,10 +53,11 @@ class SelectionModel:
     left: Sequence[str] = ()
     results: list[FilterResult] = field(default_factory=list)
     host_columns: Sequence[tuple[str, Sequence[str]]] = ()
+    meta: FeatureSelectionMeta | None = None
 
     def to_messages(self, param: FeatureSelectionParam) -> dict[str, Message]:
         return {
-            META_NAME: _meta(param, self.candidates),
+            META_NAME: self.meta or _meta(param, self.candidates),
             PARAM_NAME: ParamMessage(
                 results=[_filter_message(result) for result in self.results],
                 final_left_cols=_left_message(self.header, self.left),
@@ -76,11 +78,12 @@ def read_model(buffers: ModelBuffers) -> SelectionModel:
         DataError: the buffers are not those of a selection.
     """
     try:
+        meta = FeatureSelectionMeta.FromString(buffers[META_NAME])
         param = ParamMessage.FromString(buffers[PARAM_NAME])
     except (KeyError, DecodeError):
         raise DataError(
             f"the model is not a feature selection; it has {sorted(buffers)}",
-            remedy=f"Connect the output.model of a HeteroFeatureSelection ({PARAM_NAME})",
+            remedy="Connect the output.model of a HeteroFeatureSelection",
         ) from None
     header = tuple(param.header)
     left = [name for name in header if param.final_left_cols.left_cols.get(name)]
@@ -93,6 +96,7 @@ def read_model(buffers: ModelBuffers) -> SelectionModel:
         left=left,
         results=results,
         host_columns=[(host.party_id, tuple(host.col_names)) for host in param.host_col_names],
+        meta=meta,
     )
 
 

@@ -99,9 +99,16 @@ def host(session: Session, ids: pa.Array) -> Positions | None:
     federation.send(messages.RSA_PUBLIC_KEY, key.public.to_payload(), session.guest)
     receiver = Receiver(federation, messages.RSA_BLINDED, session.guest)
     sender = Sender(federation, messages.RSA_SIGNED, session.guest, receiver.rows)
+    signed, total = 0, receiver.rows + len(ids)
     for chunk in receiver.matrices(key.public.width):
         sender.send(sign(chunk, key))
-    tokens = own_tokens(ids, key)
+        signed += len(chunk)
+        session.tracker.progress(signed / total, "signing the guest's ids")
+    parts = [np.empty((0, TOKEN_WIDTH), dtype=np.uint8)]
+    for part in slices(len(ids), key.public.width):
+        parts.append(own_tokens(ids.slice(part.start, part.stop - part.start), key))
+        session.tracker.progress((signed + part.stop) / total, "signing the own ids")
+    tokens = np.concatenate(parts)
     shown = tokens[sorted_order(tokens)]
     send_matrix(federation, messages.RSA_HOST_TOKENS, shown, session.guest)
     result = host_learns(session, messages.RESULT, len(ids))
