@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from fate_flow import settings as site_settings
 from fate_flow.api.envelope import install
@@ -12,9 +13,10 @@ from fate_flow.api.routes import data, job, model, pipeline, table, tracking
 from fate_flow.settings import Settings
 from fate_flow.version import FATE_VERSION, __version__
 
-_DESCRIPTION = f"""REST API of FATE-Flow {FATE_VERSION}, with JSON envelopes: `retcode` 0 is
-success, `retmsg` says what is wrong, empty parts are left out. GET routes take their arguments as a JSON
-body, too."""
+_DESCRIPTION = (
+    f"REST API of FATE-Flow {FATE_VERSION}, with JSON envelopes: `retcode` 0 is success, `retmsg` "
+    "says what is wrong, empty parts are left out. GET routes take a JSON body, too."
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -30,12 +32,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        generate_unique_id_function=_operation_id,
     )
     app.state.settings = settings or site_settings.current()
     install(app)
     for router in _routers():
         app.include_router(router)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """``post_job_submit``: method and path, distinct where one function has two methods."""
+    method = "_".join(sorted(route.methods)).lower()
+    return f"{method}{route.path}".replace("/", "_").replace("{", "").replace("}", "")
 
 
 def _routers() -> list[APIRouter]:

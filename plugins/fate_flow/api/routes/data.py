@@ -239,7 +239,7 @@ def _entry(job: Job, view: DataView | None, tables: TableStore) -> dict[str, Any
     return {"upload_info": info, "notes": job.f_description or "", "meta": meta}
 
 
-@router.post("/{operation}", dependencies=[can_read])
+@router.post("/{operation}", dependencies=[can_read], include_in_schema=False)
 def unknown_operation(operation: str) -> Response:
     """Anything else below ``/data``."""
     raise FateFlowError(f"can not support this operating: {operation[:80]}")

@@ -146,11 +146,10 @@ def _submit_operation(session: Session, settings: Settings, name: str, body: Sto
     return answer(data, job_id=result.job_id)
 
 
-@router.api_route(
+@router.get("/store", dependencies=[can_write], include_in_schema=False)
+@router.post(
     "/store",
-    methods=["POST", "GET"],
     dependencies=[can_write],
-    operation_id="model_store",
     **docs(StoreBody, {**_MODEL, "store_address": {"storage": "redis", "host": "127.0.0.1"}}),
 )
 def store(
@@ -160,11 +159,10 @@ def store(
     return _submit_operation(session, settings, "store", body)
 
 
-@router.api_route(
+@router.get("/restore", dependencies=[can_write], include_in_schema=False)
+@router.post(
     "/restore",
-    methods=["POST", "GET"],
     dependencies=[can_write],
-    operation_id="model_restore",
     **docs(StoreBody, {**_MODEL, "store_address": {"storage": "redis", "host": "127.0.0.1"}}),
 )
 def restore(
@@ -177,11 +175,10 @@ def restore(
 # -- export and import -----------------------------------------------------------------------
 
 
-@router.api_route(
+@router.get("/export", dependencies=[can_read], include_in_schema=False)
+@router.post(
     "/export",
-    methods=["GET", "POST"],
     dependencies=[can_read],
-    operation_id="model_export",
     **docs(ModelBody, _MODEL),
 )
 def export(
@@ -223,11 +220,9 @@ def _removed_afterwards(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@router.api_route(
+@router.post(
     "/import",
-    methods=["POST"],
     dependencies=[can_write],
-    operation_id="model_import",
     **docs(ModelBody, _MODEL),
 )
 def import_archive(
@@ -281,12 +276,8 @@ def transfer() -> Response:
     raise _unsupported("transfer")
 
 
-@router.api_route(
-    "/{operation}",
-    methods=["POST", "GET"],
-    dependencies=[can_read],
-    operation_id="model_unknown",
-)
+@router.get("/{operation}", dependencies=[can_read], include_in_schema=False)
+@router.post("/{operation}", dependencies=[can_read], include_in_schema=False)
 def unknown_operation(operation: str) -> Response:
     """Anything else below ``/model``."""
     raise FateFlowError(f"Can not support this operating now: {operation[:80]}")
