@@ -51,6 +51,7 @@ class Site:
         self,
         tables: Mapping[Party, Mapping[str, Table]],
         models: Mapping[Party, Mapping[str, bytes]] | None = None,
+        deadline: float = 60.0,
         **parameters: Any,
     ) -> Run:
         """One HeteroLR component; ``tables``: party -> data type -> table (no arbiter)."""
@@ -65,7 +66,12 @@ class Site:
             )
         conf = {"encrypt_param": {"key_length": 1024}, **parameters}
         return run_component(
-            "HeteroLR", self.stores, dict.fromkeys(parties, conf), inputs, component="hetero_lr_1"
+            "HeteroLR",
+            self.stores,
+            dict.fromkeys(parties, conf),
+            inputs,
+            component="hetero_lr_1",
+            deadline=deadline,
         )
 
 

@@ -145,6 +145,7 @@ def run_component(
     component: str | None = None,
     job_id: str = "2026010100000000000001",
     work_dir: Path | None = None,
+    deadline: float = 60.0,
 ) -> Run:
     """Run ``module`` at every party of ``parameters``; raises the first error of any party.
 
@@ -168,7 +169,7 @@ def run_component(
             identity=identity,
             parameters={**spec.param_class.defaults(), **parameters[party]},
             inputs=inputs.get(party, TaskInputs()),
-            federation=MemoryFederation(mailbox, party),
+            federation=MemoryFederation(mailbox, party, deadline=deadline),
             tables=stores[party],
             output=(f"output_data_{identity.task_id}", f"{name}_{party.key}"),
             tracker=tracker,

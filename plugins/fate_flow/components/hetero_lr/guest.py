@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fate_flow.components.hetero_lr import messages
-from fate_flow.components.hetero_lr.party import HeteroLRParty
+from fate_flow.components.hetero_lr.party import MATRIX_BITS, HeteroLRParty
 from fate_flow.components.hetero_lr.validation import GuestValidation
 from fate_flow.components.predictions import binary_details, write_predictions
 from fate_flow.crypto.bucket_products import DotPlan
@@ -93,7 +93,9 @@ class HeteroLRGuest(HeteroLRParty):
 
     def _cut(self, features: Floats, signs: Floats) -> list[_Batch]:
         return [
-            _Batch(features[rows], signs[rows], DotPlan(features[rows] / len(signs[rows])))
+            _Batch(
+                features[rows], signs[rows], DotPlan(features[rows] / len(signs[rows]), MATRIX_BITS)
+            )
             for rows in batch_slices(len(signs), self.param.batch_size)
         ]
 
@@ -158,7 +160,7 @@ class HeteroLRGuest(HeteroLRParty):
         """
         federation, host = self.context.federation, self.context.hosts[0]
         factors = own / (4 * rows) + LABEL_FACTOR * batch.signs / rows
-        loss = joint.dot(factors[:, None])
+        loss = joint.dot(factors[:, None], bits=MATRIX_BITS)
         squares = federation.receive(messages.LOSS_INTERMEDIATE, host, suffix)
         loss = loss.add(_column(squares, joint.key, 1, host).scale(1 / (8 * rows), bits=53))
         plain = taylor_loss(float(batch.signs @ own), float(own @ own), rows)

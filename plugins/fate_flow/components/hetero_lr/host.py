@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fate_flow.components.hetero_lr import messages
-from fate_flow.components.hetero_lr.party import HeteroLRParty
+from fate_flow.components.hetero_lr.party import MATRIX_BITS, HeteroLRParty
 from fate_flow.components.hetero_lr.validation import HostValidation
 from fate_flow.crypto.bucket_products import DotPlan
 from fate_flow.crypto.cipher_column import CipherColumn
@@ -75,7 +75,8 @@ class HeteroLRHost(HeteroLRParty):
         if len(slices) != info["batch_num"]:
             raise ProtocolError(f"{guest} cut {info['batch_num']} batches, not {len(slices)}")
         return [
-            (features[rows], DotPlan(features[rows] / (rows.stop - rows.start))) for rows in slices
+            (features[rows], DotPlan(features[rows] / (rows.stop - rows.start), MATRIX_BITS))
+            for rows in slices
         ]
 
     def _train_batch(
