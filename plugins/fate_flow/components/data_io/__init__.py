@@ -1,0 +1,1 @@
+"""DataIO: raw rows become instances; missing values, outliers, types, label."""
