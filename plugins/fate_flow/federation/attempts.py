@@ -8,7 +8,8 @@ The tasks of one component meet in a *room*. Its rules:
    attempt are dropped. The restarted task's messages would differ from those it sent before
    (fresh randomness), so nothing of an old attempt can be used on.
 3. Finish is a barrier: nobody's task succeeds before every party has finished, because a task
-   that was lost needs all the others to compute again. Tasks write their results before it.
+   that was lost needs all the others to compute again. Tasks write their results before it,
+   so it may also end while the connection of one that has come to it is broken.
 4. A task that is lost between the barrier and its own success is told at its next join that
    the component is complete: its results are written.
 5. When a party fails, or the job is cancelled, all others fail, also those that come later.
