@@ -1,7 +1,8 @@
 """What the cryptography costs on this machine: one table, microseconds per operation.
 
-Run: ``python benchmarks/crypto.py [--bits 1024 2048] [--quick]``. One core unless a row says
-"all cores". Numbers are the best of several runs: other processes only ever add to them.
+Run: ``python benchmarks/crypto.py [--bits 1024 2048] [--quick]``. Rows of one core show CPU
+time, so that other processes hardly disturb them; rows of several cores show elapsed time.
+Each is the best of several runs.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ CORES = integers.threads()
 
 
 def best(work: Callable[[], object], repeats: int = 3) -> float:
-    """Seconds of the fastest of some runs."""
+    """Seconds of the fastest of some runs: CPU time on one core, else elapsed time."""
+    clock = time.process_time if integers.threads() == 1 else time.perf_counter
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
@@ -54,7 +56,7 @@ def cpu_model() -> str:
 
 
 def row(name: str, bits: int, value: float, unit: str = "µs", note: str = "") -> None:
-    print(f"{name:<44} {bits or '-':>5} {value:>12,.1f} {unit:<3} {note}", flush=True)
+    print(f"{name:<44} {bits or '-':>5} {value:>12,.2f} {unit:<3} {note}", flush=True)
 
 
 def paillier(bits: int) -> float:
@@ -106,12 +108,13 @@ def dot(bits: int, rows: int, columns: int, product: float) -> None:
     plan = DotPlan(matrix)
     terms = rows * columns
     name = f"dot {rows} x {columns}, 24 bits"
+    cores(1)
+    row(f"  cutting the matrix {rows} x {columns}", bits, best(lambda: DotPlan(matrix)) * 1e3, "ms")
     for count in sorted({1, CORES}):
         cores(count)
-        seconds = best(lambda: column.dot(plan), 2 if terms < 100_000 else 1)
+        seconds = best(lambda: column.dot(plan), 3 if terms < 100_000 else 1)
         note = f"{seconds / terms * 1e6:.1f} µs per term, {seconds / terms / product:.2f} products"
-        row(name, bits, seconds, "s", f"{note}, {count} core{'s' if count > 1 else ''}")
-    row(f"  cutting the matrix {rows} x {columns}", bits, best(lambda: DotPlan(matrix), 1), "s")
+        row(name, bits, seconds, "s", f"{note}, {count} core(s)")
 
 
 def histograms(bits: int, rows: int) -> None:
@@ -152,6 +155,7 @@ def intersection(bits: int, count: int) -> None:
 
 def curve(count: int) -> None:
     ids = [str(k) for k in range(count)]
+    cores(1)
     secret, other = EcdhSecret.generate(), EcdhSecret.generate()
     points = secret.blind_ids(ids)
     row(

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,6 +15,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 MODERATE = st.floats(-1e100, 1e100)
 
 
+@settings(deadline=None)
 @given(st.lists(MODERATE, max_size=20), st.integers(-60, 200))
 def test_encoding_is_off_by_half_a_unit_at_most(values: list[float], exponent: int) -> None:
     integers = fixed_point.encode(np.array(values, dtype=np.float64), exponent)
@@ -24,6 +25,7 @@ def test_encoding_is_off_by_half_a_unit_at_most(values: list[float], exponent: i
         assert abs(Fraction(value) - integer * unit) <= unit / 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**600), 2**600), max_size=20), st.integers(-50, 300))
 def test_decoding_gives_the_nearest_float(integers: list[int], exponent: int) -> None:
     decoded = fixed_point.decode(integers, exponent)
@@ -49,6 +51,7 @@ def test_numbers_that_overflow_the_scale_are_refused() -> None:
         fixed_point.encode(np.array([1e300]), 200)
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(np.float64, st.integers(0, 12), elements=FINITE),
     st.integers(1, fixed_point.MAX_BITS),

@@ -5,7 +5,7 @@ import os
 import gmpy2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fate_flow.crypto import integers
@@ -15,6 +15,7 @@ PRIME = gmpy2.mpz(2) ** 127 - 1
 UNITS = st.integers(1, int(PRIME) - 1).map(gmpy2.mpz)
 
 
+@settings(deadline=None)
 @given(st.lists(UNITS, max_size=30))
 def test_batch_inversion(items: list[gmpy2.mpz]) -> None:
     inverses = integers.invert_all(items, PRIME)
@@ -26,6 +27,7 @@ def test_batch_inversion_of_a_multiple_of_a_factor() -> None:
         integers.invert_all([gmpy2.mpz(2), gmpy2.mpz(5)], gmpy2.mpz(15))
 
 
+@settings(deadline=None)
 @given(st.lists(UNITS, max_size=40), st.integers(0, 2**70))
 def test_powers_of_all(items: list[gmpy2.mpz], exponent: int) -> None:
     assert integers.power_all(items, exponent, PRIME) == [
@@ -33,6 +35,7 @@ def test_powers_of_all(items: list[gmpy2.mpz], exponent: int) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**128 - 1).map(gmpy2.mpz), max_size=20))
 def test_matrix_of_bytes(items: list[gmpy2.mpz]) -> None:
     matrix = integers.to_matrix(items, 16)

@@ -15,6 +15,7 @@ KEY = private_key()
 PUBLIC = KEY.public
 
 
+@settings(deadline=None)
 @given(
     st.integers(2, 70).flatmap(
         lambda width: st.tuples(
