@@ -13,6 +13,7 @@ from fate_flow.data.table import TableStore
 from fate_flow.entities import Party
 from fate_flow.models.proto.feature_binning_meta_pb2 import FeatureBinningMeta
 from fate_flow.models.proto.feature_binning_param_pb2 import FeatureBinningParam
+from fate_flow.runtime.context import TaskInputs
 from fate_flow.runtime.registry import find
 from tests.support.instances import as_data, put_csv
 from tests.support.parties import Run, run_component
@@ -135,3 +136,56 @@ def test_effective_defaults(module: str, where: tuple[str, ...]) -> None:
     assert spec is not None
     answer = recorded(GUEST, *where, "parameters.json")
     assert answer["data"][spec.param_class.conf_name] == spec.param_class.defaults()
+
+
+def test_selection_by_recorded_information_values(tmp_path: Path, binning: Run) -> None:
+    answer = recorded(GUEST, *BINNING, "hetero_feature_binning_0", "output_model.json")["data"]
+    own = {n: c["iv"] for n, c in answer["binningResult"]["binningResult"].items()}
+    host = {n: c["iv"] for n, c in answer["hostResults"][0]["binningResult"].items()}
+    stores = {party: TableStore(tmp_path / party.key) for party in (GUEST, HOST)}
+    inputs = {}
+    for party in stores:
+        table = binning[party].output.data
+        assert table is not None
+        inputs[party] = TaskInputs(
+            data={"binning_0": {"data": table}},
+            isometric_model={"binning_0": binning[party].model()},
+        )
+    parameters = {
+        "filter_methods": ["unique_value", "iv_value_thres"],
+        "iv_value_param": {"value_threshold": 1.0},
+    }
+    run = run_component(
+        "HeteroFeatureSelection", stores, dict.fromkeys(stores, parameters), inputs
+    )
+    for party, values in ((GUEST, own), (HOST, host)):
+        output = run[party].output.data
+        assert output is not None
+        wanted = {int(name.strip("hostx.")) for name, value in values.items() if value > 1.0}
+        assert 0 < len(wanted) < len(values)
+        assert [int(name[1:]) for name in output.schema.header] == sorted(wanted)
+
+
+CONF_FOLDERS = ("intersect", "hetero_feature_binning", "hetero_logistic_regression")
+MODULES = {
+    "intersect": "Intersection",
+    "hetero_feature_binning": "HeteroFeatureBinning",
+    "hetero_feature_selection": "HeteroFeatureSelection",
+}
+
+
+def test_parameters_of_the_example_jobs_are_accepted() -> None:
+    checked = 0
+    for folder in CONF_FOLDERS:
+        for path in sorted(reference_path("examples-1.4", "dsl", folder).glob("*conf.json")):
+            conf = json.loads(path.read_text()).get("algorithm_parameters", {})
+            for component, parameters in conf.items():
+                module = MODULES.get(component.rpartition("_")[0])
+                spec = find(module) if module else None
+                if spec is None:
+                    continue
+                base = spec.param_class.defaults()
+                _, problems = spec.param_class.parse({**base, **parameters}, component)
+                assert not problems, (path.name, problems)
+                checked += 1
+    assert checked > 20

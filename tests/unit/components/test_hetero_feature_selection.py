@@ -188,7 +188,7 @@ def test_local_only_leaves_the_hosts_alone(world: World, method: str) -> None:
     run = world.run(method, **parameters)
     assert left(run) == ["wide", "near", "tall"]
     assert left(run, HOSTS[0]) == ["p", "q", "r"]
-    assert len(run.mailbox.records) == 1
+    assert [decode(record.data) for record in run.mailbox.records] == [[], []]
 
 
 def test_a_filter_that_drops_all_keeps_the_best(world: World) -> None:
@@ -234,6 +234,13 @@ def test_a_binning_without_values_of_the_host_is_named(
         world.run("iv_value_thres")
 
 
+def test_a_party_without_information_filters_waits_for_nobody(world: World) -> None:
+    run = world.run("unique_value", at={HOSTS[0]: {"need_run": False}})
+    assert left(run) == ["wide", "near", "tall"]
+    with pytest.raises(InvalidInputError, match="same order at all parties"):
+        world.run("unique_value", at={HOSTS[0]: {"filter_methods": ["iv_percentile"]}})
+
+
 @pytest.mark.parametrize(
     "at_host",
     [
@@ -252,6 +259,7 @@ def test_only_anonymous_names_cross(world: World) -> None:
     crossed = [json.dumps(decode(record.data)) for record in run.mailbox.records]
     assert sorted(crossed) == sorted(
         [
+            '["iv_value_thres", "iv_percentile"]',
             '["iv_value_thres", "iv_percentile"]',
             '["host.0", "host.1"]',
             '["host.0", "host.1"]',

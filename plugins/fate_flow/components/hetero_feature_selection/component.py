@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from fate_flow.components.columns import choose, with_header
 from fate_flow.components.hetero_feature_binning.model import BinningModel
 from fate_flow.components.hetero_feature_binning.model import read_model as read_binning
+from fate_flow.components.hetero_feature_selection import messages
 from fate_flow.components.hetero_feature_selection.filters import (
     FilterResult,
     Judgement,
@@ -17,7 +18,8 @@ from fate_flow.components.hetero_feature_selection.filters import (
 from fate_flow.components.hetero_feature_selection.model import SelectionModel, read_model
 from fate_flow.components.hetero_feature_selection.params import FeatureSelectionParam
 from fate_flow.data.table import Table
-from fate_flow.errors import DataError
+from fate_flow.entities import Party
+from fate_flow.errors import DataError, InvalidInputError, Problem
 from fate_flow.runtime.component import Component
 from fate_flow.runtime.context import ModelBuffers, TaskContext
 
@@ -45,6 +47,30 @@ class HeteroFeatureSelection(Component[FeatureSelectionParam]):
     ) -> FilterResult:
         """Run the filter at position ``place`` of ``filter_methods``."""
         raise NotImplementedError
+
+    def compare_plans(self, variable: str, peer: Party) -> None:
+        """Check that a peer runs the same information value filters as this party.
+
+        A party without such filters does not ask: it needs nobody.
+
+        Raises:
+            InvalidInputError: they differ, so one side would wait for the other for ever.
+        """
+        mine = self.param.federated_filters()
+        if not mine:
+            return
+        theirs = self.context.federation.receive(variable, peer, (messages.PLAN,))
+        if theirs != mine:
+            raise InvalidInputError(
+                [
+                    Problem(
+                        "filter_methods",
+                        f"{self.context.party} has the information value filters {mine},"
+                        f" {peer} has {theirs} (those with local_only left out)",
+                        "the same ones in the same order at all parties",
+                    )
+                ]
+            )
 
     # The frame
 

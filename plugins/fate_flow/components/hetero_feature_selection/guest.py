@@ -20,20 +20,12 @@ class HeteroFeatureSelectionGuest(HeteroFeatureSelection):
     """Judges its own columns and, by anonymous names, those of the hosts."""
 
     def agree(self) -> None:
-        mine = self.param.federated_filters()
-        for host in self.context.hosts:
-            theirs = self.context.federation.receive(messages.HOST_COLUMNS, host, (messages.PLAN,))
-            if theirs != mine:
-                raise InvalidInputError(
-                    [
-                        Problem(
-                            "filter_methods",
-                            f"{self.context.party} has the information value filters {mine},"
-                            f" {host} has {theirs} (those with local_only left out)",
-                            "the same ones in the same order at all parties",
-                        )
-                    ]
-                )
+        federation, hosts = self.context.federation, self.context.hosts
+        if hosts:
+            plan = self.param.federated_filters()
+            federation.send(messages.LEFT_COLUMNS, plan, hosts, (messages.PLAN,))
+        for host in hosts:
+            self.compare_plans(messages.HOST_COLUMNS, host)
 
     def filter_by_information(
         self, place: int, method: str, columns: Sequence[str]

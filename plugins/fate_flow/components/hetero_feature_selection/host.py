@@ -18,12 +18,10 @@ class HeteroFeatureSelectionHost(HeteroFeatureSelection):
     """Asks the guest which of its columns stay."""
 
     def agree(self) -> None:
-        self.context.federation.send(
-            messages.HOST_COLUMNS,
-            self.param.federated_filters(),
-            self.context.guest,
-            (messages.PLAN,),
-        )
+        plan = self.param.federated_filters()
+        guest = self.context.guest
+        self.context.federation.send(messages.HOST_COLUMNS, plan, guest, (messages.PLAN,))
+        self.compare_plans(messages.LEFT_COLUMNS, guest)
 
     def filter_by_information(
         self, place: int, method: str, columns: Sequence[str]

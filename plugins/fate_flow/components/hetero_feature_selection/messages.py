@@ -1,6 +1,7 @@
 """What crosses between guest and hosts of a selection.
 
-``host_select_cols``, suffix ``plan``   host -> guest: the filters that need the guest, in order
+``host_select_cols``, suffix ``plan``   host -> guest: the filters that need both sides, in order
+``result_left_cols``, suffix ``plan``   guest -> hosts: the same of the guest
 ``host_select_cols``, suffix k          host -> guest: candidates of the filter at position k,
                                         under anonymous names (``host.<index>``)
 ``result_left_cols``, suffix k          guest -> host: the names that stay
