@@ -90,7 +90,7 @@ def _party_id(value: Any) -> int | None:
     if isinstance(value, float):
         return int(value) if value.is_integer() and 0 <= value < 2**63 else None
     if isinstance(value, str):
-        digits = value.strip(" ")
+        digits = value.strip()
         return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from fate_flow.dsl.document import DATA_TYPES, Node
@@ -89,8 +90,8 @@ def _check_data_types(node: Node, report: Report) -> None:
     if "data" in node.data and ("train_data" in node.data or "eval_data" in node.data):
         report.warn(f"{node.path}.input.data", "'data' beside train_data or eval_data is not read")
     for kind, references in node.data.items():
-        sources = [source_of(reference) or "args" for reference in references]
-        twice = sorted({source for source in sources if sources.count(source) > 1})
+        counts = Counter(reference.partition(".")[0] for reference in references)
+        twice = sorted(source for source, count in counts.items() if count > 1)
         if twice:
             message = f"several tables of {', '.join(twice)}: only the last one is read"
             report.warn(f"{node.path}.input.data.{kind}", message)
@@ -181,19 +182,20 @@ def topological_order(nodes: Sequence[Node], report: Report, root: str = "job_ds
 
 def _cycles(left: Iterable[str], upstream: Mapping[str, set[str]]) -> list[list[str]]:
     """Disjoint cycles among ``left``, each in the direction of the data flow."""
-    remaining, cycles = dict.fromkeys(left), []
-    for start in list(remaining):
+    position = {name: i for i, name in enumerate(left)}
+    remaining, cycles = dict.fromkeys(position), []
+    for start in position:
         if start not in remaining:
             continue
         trail: dict[str, None] = {}
         name: str | None = start
         while name is not None and name not in trail:
             trail[name] = None
-            name = next((n for n in remaining if n in upstream[name]), None)
+            name = min((n for n in upstream[name] if n in remaining), default=None)
         if name is not None:
             walked = list(trail)
             cycle = walked[walked.index(name) :][::-1]
-            first = cycle.index(min(cycle, key=list(remaining).index))
+            first = min(range(len(cycle)), key=lambda i: position[cycle[i]])
             cycles.append(cycle[first:] + cycle[:first])
         for passed in trail:
             remaining.pop(passed, None)

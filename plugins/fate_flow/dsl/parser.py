@@ -29,6 +29,7 @@ from fate_flow.dsl.predict import derive, derive_predict_dsl
 from fate_flow.dsl.report import Report
 from fate_flow.dsl.schema import plain_copy
 from fate_flow.entities import ComponentPlan, Party, Plan
+from fate_flow.errors import InvalidInputError, Problem
 
 __all__ = [
     "canonical_json",
@@ -163,7 +164,8 @@ def _plan(
     report: Report,
 ) -> Plan:
     by_name = {node.name: node for node in nodes}
-    assert conf.initiator is not None
+    if conf.initiator is None:
+        raise InvalidInputError([Problem(f"{conf.root}.initiator", "cannot be read")])
     return with_hash(
         Plan(
             roles={role: tuple(ids) for role, ids in parties_of.roles.items()},

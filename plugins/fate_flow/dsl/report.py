@@ -9,24 +9,24 @@ from typing import Any
 
 from fate_flow.errors import InvalidInputError, Problem
 
+_LONGEST_TYPO = 100  # comparing is quadratic, and nobody mistypes longer names
+
 
 @dataclass
 class Report:
-    """Problems refuse the job, warnings are kept in its plan."""
+    """Problems refuse the job, warnings are kept in its plan; each is kept once, in order."""
 
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    problems: dict[Problem, None] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)
 
     def problem(self, path: str, message: str, allowed: str = "", hint: str = "") -> None:
         self.add(Problem(path, message, allowed, hint))
 
     def add(self, *problems: Problem) -> None:
-        self.problems += [p for p in dict.fromkeys(problems) if p not in self.problems]
+        self.problems.update(dict.fromkeys(problems))
 
     def warn(self, path: str, message: str, hint: str = "") -> None:
-        text = str(Problem(path, message, hint=hint))
-        if text not in self.warnings:
-            self.warnings.append(text)
+        self.warnings[str(Problem(path, message, hint=hint))] = None
 
     def raise_if_any(self) -> None:
         """
@@ -55,5 +55,7 @@ def shown(value: Any) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
+    if len(name) > _LONGEST_TYPO:
+        return ""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)
     return f"did you mean {near[0]!r}?" if near else ""

@@ -490,7 +490,7 @@ def test_keys_of_the_command_line_have_no_effect() -> None:
 def test_party_ids_as_texts() -> None:
     conf = jobs.conf()
     conf["initiator"]["party_id"] = "9999"
-    conf["role"] = {"guest": ["9999"], "host": ["10000", 10001], "arbiter": [10000]}
+    conf["role"] = {"guest": [" 9999\n"], "host": ["10000", 10001.0], "arbiter": [10000]}
     assert compile_plan(jobs.dsl(), conf) == compile_plan(jobs.dsl(), jobs.conf())
 
 

@@ -170,7 +170,7 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.data(), st.booleans())
 def test_mutated_jobs_never_crash_the_parser(data: st.DataObject, in_dsl: bool) -> None:
     documents = {"job_dsl": jobs.dsl(), "job_runtime_conf": jobs.conf()}
@@ -190,7 +190,7 @@ def test_mutated_jobs_never_crash_the_parser(data: st.DataObject, in_dsl: bool) 
     _compile_or_refuse(documents["job_dsl"], documents["job_runtime_conf"])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(_JSON, _JSON, st.booleans())
 def test_any_documents(dsl: Any, conf: Any, half: bool) -> None:
     _compile_or_refuse(dsl, jobs.conf() if half else conf)
