@@ -28,7 +28,7 @@ from tests.support.plain_lr import PlainFit, fit_plain
 HOST, SECOND_HOST = HOSTS
 ROWS = 48
 #: Bound of the encrypted fit's error in weights and losses at the default exponents.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-7
 
 
 class Example:

@@ -38,12 +38,14 @@ class HeteroLRArbiter(HeteroLRParty):
         self.check_classes(federation.receive(messages.AGGREGATE_CLASSES, context.guest))
         key = PrivateKey.generate(self.param.encrypt_param.key_length)
         federation.send(messages.PUBLIC_KEY, key.public.to_payload(), others)
-        batches = self._batch_count()
+        info = messages.BatchInfo.from_payload(
+            federation.receive(messages.BATCH_INFO, context.guest), context.guest
+        )
         optimizer = make_optimizer(self.param.optimizer, self.param.rate)
         convergence = ConvergenceTest(self.param.early_stop, self.param.tol)
         validation = ArbiterValidation(self)
         for iteration in range(self.param.max_iter):
-            loss, moved = self._iterate(iteration, batches, key, optimizer)
+            loss, moved = self._iterate(iteration, info.batch_num, key, optimizer)
             self.is_converged = convergence.is_converged(loss, moved)
             federation.send(messages.CONVERGE_FLAG, self.is_converged, others, (iteration,))
             self.iterations = iteration + 1
@@ -70,13 +72,6 @@ class HeteroLRArbiter(HeteroLRParty):
                 "encrypted afresh",
                 mode,
             )
-
-    def _batch_count(self) -> int:
-        info = self.context.federation.receive(messages.BATCH_INFO, self.context.guest)
-        count = info["batch_num"]
-        if not isinstance(count, int) or count < 1:
-            raise ProtocolError(f"the guest announced {count!r} batches")
-        return count
 
     def _iterate(
         self, iteration: int, batches: int, key: PrivateKey, optimizer: Optimizer

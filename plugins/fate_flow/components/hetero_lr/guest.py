@@ -63,17 +63,14 @@ class HeteroLRGuest(HeteroLRParty):
         federation.send(messages.AGGREGATE_CLASSES, 2, others)
         key = PublicKey.from_payload(federation.receive(messages.PUBLIC_KEY, context.arbiter))
         batches = self._cut(features, signs)
-        federation.send(
-            messages.BATCH_INFO,
-            {
-                "batch_size": self.param.batch_size,
-                "batch_num": len(batches),
-                "rows": table.count,
-                "ids": messages.ids_digest(table.ids()),
-                "validate": validate is not None,
-            },
-            others,
+        info = messages.BatchInfo(
+            batch_size=self.param.batch_size,
+            batch_num=len(batches),
+            rows=table.count,
+            ids=messages.ids_digest(table.ids()),
+            validate=validate is not None,
         )
+        federation.send(messages.BATCH_INFO, info.to_payload(), others)
         self.header = table.schema.header
         self.weights = self.start_weights(features)
         validation = GuestValidation(self, table, validate)
@@ -226,14 +223,16 @@ class HeteroLRGuest(HeteroLRParty):
         scores = self.weights.scores(self.features_of(data, self.header))
         digest = messages.ids_digest(data.ids())
         for host in self.context.hosts:
-            answer = self.context.federation.receive(messages.HOST_PROB, host)
-            if answer["ids"] != digest:
+            answer = messages.HostScores.from_payload(
+                self.context.federation.receive(messages.HOST_PROB, host), host
+            )
+            if answer.ids != digest or len(answer.scores) != data.count:
                 raise DataError(
-                    f"{host} scored {len(answer['scores'])} rows whose ids are not those of the "
+                    f"{host} scored {len(answer.scores)} rows whose ids are not those of the "
                     f"{data.count} rows of {self.context.party}",
                     remedy="Put an Intersection before HeteroLR, with sync_intersect_ids on",
                 )
-            scores = scores + answer["scores"]
+            scores = scores + answer.scores
         return sigmoid(scores)
 
 

@@ -55,25 +55,27 @@ class HeteroLRHost(HeteroLRParty):
             ProtocolError: the guest cut other batches.
         """
         guest = self.context.guest
-        info = self.context.federation.receive(messages.BATCH_INFO, guest)
-        if info["rows"] != table.count or info["ids"] != messages.ids_digest(table.ids()):
+        info = messages.BatchInfo.from_payload(
+            self.context.federation.receive(messages.BATCH_INFO, guest), guest
+        )
+        if info.rows != table.count or info.ids != messages.ids_digest(table.ids()):
             raise DataError(
                 f"the ids of the {table.count} rows of {self.context.party} are not those of the "
-                f"{info['rows']} rows of {guest}",
+                f"{info.rows} rows of {guest}",
                 remedy="Put an Intersection before HeteroLR at both parties, with "
                 "sync_intersect_ids on",
             )
-        if info["validate"] != has_eval:
+        if info.validate != has_eval:
             one, other = (
-                (guest, self.context.party) if info["validate"] else (self.context.party, guest)
+                (guest, self.context.party) if info.validate else (self.context.party, guest)
             )
             raise DataError(
                 f"{one} has eval_data for HeteroLR and {other} has none",
                 remedy="Name an eval_data table at every party, or at none",
             )
-        slices = batch_slices(table.count, info["batch_size"])
-        if len(slices) != info["batch_num"]:
-            raise ProtocolError(f"{guest} cut {info['batch_num']} batches, not {len(slices)}")
+        slices = batch_slices(table.count, info.batch_size)
+        if len(slices) != info.batch_num:
+            raise ProtocolError(f"{guest} cut {info.batch_num} batches, not {len(slices)}")
         return [
             (features[rows], DotPlan(features[rows] / (rows.stop - rows.start), MATRIX_BITS))
             for rows in slices
@@ -135,6 +137,6 @@ class HeteroLRHost(HeteroLRParty):
         scores = self.weights.scores(self.features_of(data, self.header))
         self.context.federation.send(
             messages.HOST_PROB,
-            {"ids": messages.ids_digest(data.ids()), "scores": scores},
+            messages.HostScores(messages.ids_digest(data.ids()), scores).to_payload(),
             self.context.guest,
         )

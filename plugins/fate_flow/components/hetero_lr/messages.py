@@ -29,17 +29,21 @@ The protocol is FATE 1.4's, after Hardy et al. 2017 (arXiv:1711.10677), section 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
+from fate_flow.entities import Party
+from fate_flow.errors import ProtocolError
 
 #: guest → hosts, arbiter, no suffix: number of different labels.
 AGGREGATE_CLASSES = "aggregate_classes"
 #: arbiter → guest, hosts, no suffix.
 PUBLIC_KEY = "paillier_pubkey"
-#: guest → hosts, arbiter, no suffix: batch_size, batch_num, rows, the digest of the ids, and
-#: whether there are rows to validate with.
-#: Both sides cut the same batches from their own table in canonical order, so the ids of a
-#: batch need not be sent.
+#: guest → hosts, arbiter, no suffix: a :class:`BatchInfo`.
 BATCH_INFO = "batch_info"
 
 HOST_FORWARD = "host_forward_dict"
@@ -53,7 +57,7 @@ HOST_LOSS_REGULAR = "host_loss_regular"
 LOSS = "loss"
 CONVERGE_FLAG = "converge_flag"
 
-#: host → guest, no suffix, when predicting: w_h·x in clear and the digest of the ids.
+#: host → guest, no suffix, when predicting: :class:`HostScores`.
 HOST_PROB = "host_prob"
 #: guest → hosts, arbiter, suffix (iteration,), only with early stopping by validation.
 VALIDATION_STATUS = "validation_status"
@@ -66,3 +70,74 @@ def ids_digest(ids: pa.Array) -> str:
         raw = sid.encode()
         digest.update(len(raw).to_bytes(4, "big") + raw)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class BatchInfo:
+    """How the guest cut its rows.
+
+    All parties cut the same batches from their own tables in canonical order, so the ids of
+    a batch need not be sent, only a digest that shows that all have the same rows.
+
+    Attributes:
+        batch_size: rows of a batch, -1 for all.
+        batch_num: number of batches.
+        rows: rows of the table.
+        ids: digest of the ids.
+        validate: whether there are rows to validate with.
+    """
+
+    batch_size: int
+    batch_num: int
+    rows: int
+    ids: str
+    validate: bool
+
+    def to_payload(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_payload(cls, payload: object, sender: Party) -> BatchInfo:
+        """What a guest sent; ProtocolError when it cannot be."""
+        wanted = {"batch_size": int, "batch_num": int, "rows": int, "ids": str, "validate": bool}
+        if (
+            not isinstance(payload, dict)
+            or set(payload) != set(wanted)
+            or any(type(payload[name]) is not kind for name, kind in wanted.items())
+        ):
+            raise ProtocolError(f"{sender} sent no readable {BATCH_INFO}")
+        info = cls(**payload)
+        if info.rows < 1 or info.batch_num < 1 or (info.batch_size < 1 and info.batch_size != -1):
+            raise ProtocolError(f"{sender} announced {info.batch_num} batches of {info.rows} rows")
+        return info
+
+
+@dataclass(frozen=True)
+class HostScores:
+    """w_h·x of a host's rows, in clear.
+
+    Attributes:
+        ids: digest of the ids.
+        scores: float64, shape (n,).
+    """
+
+    ids: str
+    scores: NDArray[np.float64]
+
+    def to_payload(self) -> dict[str, Any]:
+        return {"ids": self.ids, "scores": self.scores}
+
+    @classmethod
+    def from_payload(cls, payload: object, sender: Party) -> HostScores:
+        """What a host sent; ProtocolError when it cannot be."""
+        if not isinstance(payload, dict) or set(payload) != {"ids", "scores"}:
+            raise ProtocolError(f"{sender} sent no readable {HOST_PROB}")
+        scores = payload["scores"]
+        if (
+            not isinstance(scores, np.ndarray)
+            or scores.dtype != np.float64
+            or scores.ndim != 1
+            or not np.isfinite(scores).all()
+        ):
+            raise ProtocolError(f"{sender} sent scores that are not finite numbers")
+        return cls(str(payload["ids"]), scores)
