@@ -210,17 +210,31 @@ def test_neither_labels_nor_values_nor_limits_cross(world: World) -> None:
 
 
 def test_sums_are_randomised_before_they_leave(world: World) -> None:
-    """With one row per bin a sum that was not randomised would be the label's ciphertext."""
-    run = world.run(bin_num=ROWS)
+    """The only bin of the only row would otherwise be the label's ciphertext as it came."""
+    for party in world.parties:
+        world.columns[party] = {"a": world.columns[party]["a"][:1]}
+    world.ids, world.labels = world.ids[:1], np.array([1])
+    run = world.run()
     sent: dict[str, set[bytes]] = {"encrypted_label": set(), "encrypted_bin_sum": set()}
     for record in run.mailbox.records:
         value = decode(record.data)
         if record.variable in sent and not isinstance(value, dict):
             sent[record.variable] |= set(value.column(0).to_pylist())
-    assert len(sent["encrypted_label"]) == ROWS
-    assert len(sent["encrypted_bin_sum"]) > ROWS
+    assert len(sent["encrypted_label"]) == len(sent["encrypted_bin_sum"]) == 1
     assert not sent["encrypted_label"] & sent["encrypted_bin_sum"]
-    assert (1).to_bytes(256, "big") not in sent["encrypted_bin_sum"]
+    assert read_model(run[GUEST].model()).hosts[0][1]["host.0"].events.tolist() == [1]
+
+
+def test_sums_share_ciphertexts(world: World) -> None:
+    run = world.run(bin_num=ROWS)
+    sums = [
+        decode(record.data)
+        for record in run.mailbox.records
+        if record.variable == "encrypted_bin_sum"
+    ]
+    bins = int(sums[0]["bins"].sum())
+    assert bins > 2 * ROWS
+    assert sum(len(batch) for batch in sums[1:]) <= bins // 100
 
 
 def test_labels_in_chunks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,12 @@ import pyarrow as pa
 from fate_flow.components.hetero_feature_binning import messages
 from fate_flow.components.hetero_feature_binning.binner import ColumnBins
 from fate_flow.crypto.cipher_column import CipherColumn
+from fate_flow.crypto.packing import (
+    pack_ciphertexts,
+    slot_width,
+    slots_per_plaintext,
+    unpack_decrypted,
+)
 from fate_flow.crypto.paillier import PrivateKey, PublicKey
 from fate_flow.entities import Party
 from fate_flow.errors import ProtocolError
@@ -45,8 +51,8 @@ def sum_labels(
     """Host: sum the guest's encrypted labels per column and bin as they arrive.
 
     Returns:
-        one ciphertext per bin, columns one after the other, re-randomised; None without
-        columns.
+        the sums, columns one after the other, joined to as many per ciphertext as the key
+        holds (they count rows, so they are small), re-randomised; None without columns.
 
     Raises:
         ProtocolError: a chunk has another number of rows than was announced.
@@ -68,7 +74,9 @@ def sum_labels(
             if totals is None
             else [total.add(part) for total, part in zip(totals, sums, strict=True)]
         )
-    return None if totals is None else CipherColumn.concat(totals).rerandomise()
+    if totals is None:
+        return None
+    return pack_ciphertexts(CipherColumn.concat(totals), slot_width(rows)).rerandomise()
 
 
 def send_bin_sums(
@@ -118,7 +126,7 @@ def receive_bin_sums(
     )
     if len(positions) != len(bins) or bins.sum() != len(counts) or (bins < 1).any():
         raise ProtocolError(f"{host} sent counts that do not fit its bins")
-    events = _open(federation, host, key, len(counts))
+    events = _open(federation, host, key, len(counts), rows)
     ends = np.cumsum(bins)[:-1]
     count_parts, event_parts = np.split(counts, ends), np.split(events, ends)
     if not len(bins):
@@ -134,18 +142,20 @@ def receive_bin_sums(
     )
 
 
-def _open(federation: Federation, host: Party, key: PrivateKey, total: int) -> CountArray:
-    parts = [np.empty(0, dtype=np.int64)]
-    for index in range(-(-total // messages.CHUNK)):
+def _open(
+    federation: Federation, host: Party, key: PrivateKey, total: int, rows: int
+) -> CountArray:
+    """Decrypted sums of all bins; int64, shape (total,)."""
+    width = slot_width(rows)
+    packed: list[int] = []
+    ciphertexts = -(-total // slots_per_plaintext(key.public, width))
+    for index in range(-(-ciphertexts // messages.CHUNK)):
         batch = federation.receive(messages.BIN_SUMS, host, (index,))
-        values = _cipher(batch, key.public, host).decrypt_int(key)
-        if any(not 0 <= value < 2**62 for value in values):
-            raise ProtocolError(f"{host} sent a sum of labels that cannot be")
-        parts.append(np.array([int(value) for value in values], dtype=np.int64))
-    events = np.concatenate(parts)
-    if len(events) != total:
-        raise ProtocolError(f"{host} sent {len(events)} sums for {total} bins")
-    return events
+        packed += _cipher(batch, key.public, host).decrypt_int(key)
+    sums = unpack_decrypted(packed, total, key.public, width)
+    if any(not 0 <= value <= rows for value in sums):
+        raise ProtocolError(f"{host} sent a sum of labels that cannot be")
+    return np.array(sums, dtype=np.int64)
 
 
 def _cipher(batch: object, key: PublicKey, sender: Party) -> CipherColumn:

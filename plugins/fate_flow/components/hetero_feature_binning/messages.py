@@ -3,8 +3,8 @@
 ``paillier_pubkey``     guest -> hosts: {local_only} or {local_only, key, rows, ids}: the public
                         key, the count of rows and a digest of the ids in row order
 ``encrypted_label``     guest -> hosts, per chunk of rows: E(1) for an event, else E(0)
-``encrypted_bin_sum``   host -> guest: {local_only} or {columns, bins, counts, optimal}, then per
-                        chunk of bins the encrypted counts of events
+``encrypted_bin_sum``   host -> guest: {local_only} or {columns, bins, counts, …}, then per chunk
+                        the encrypted counts of events, many per ciphertext
 ``bucket_idx``          guest -> host of method optimal: column -> limits that stay
 
 FATE sends E(y) and E(1 - y) and gets both sums back. A row is an event or it is none, so
