@@ -1,0 +1,1 @@
+"""Download: a table becomes a text file on the server."""

@@ -1,0 +1,1 @@
+"""OneHotEncoder: a column of few integers becomes one 0/1 column per value."""

@@ -1,0 +1,1 @@
+"""Upload: a text file of the server becomes a raw table."""
