@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from fate_flow.dsl import schema
 from fate_flow.dsl.report import Report, shown
+from fate_flow.errors import Problem
 from fate_flow.runtime import registry
 
 DATA_TYPES = ("data", "train_data", "eval_data")
@@ -160,6 +162,11 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(v for v in value if isinstance(v, str) and v) if isinstance(value, list) else ()
 
 
+@lru_cache(maxsize=64)
+def _unknown_module(module: str) -> Problem:
+    return registry.problem_for_unknown(module, "")
+
+
 def _find_module(module: Any, path: str, report: Report) -> registry.ModuleSpec | None:
     if not isinstance(module, str) or not module:
         return None
@@ -168,6 +175,6 @@ def _find_module(module: Any, path: str, report: Report) -> registry.ModuleSpec 
         return None
     spec = registry.find(module)
     if spec is None or not spec.is_available:
-        report.add(registry.problem_for_unknown(module, path))
+        report.add(replace(_unknown_module(module), path=path))
         return None
     return spec

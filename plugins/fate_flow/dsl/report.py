@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from fate_flow.errors import InvalidInputError, Problem
 
 _LONGEST_TYPO = 100  # comparing is quadratic, and nobody mistypes longer names
+_MOST_CANDIDATES = 300
 
 
 @dataclass
@@ -55,7 +57,13 @@ def shown(value: Any) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    if len(name) > _LONGEST_TYPO:
+    candidates = tuple(known)
+    if len(name) > _LONGEST_TYPO or len(candidates) > _MOST_CANDIDATES:
         return ""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)
-    return f"did you mean {near[0]!r}?" if near else ""
+    near = _nearest(name, candidates)
+    return f"did you mean {near!r}?" if near else ""
+
+
+@lru_cache(maxsize=512)
+def _nearest(name: str, candidates: tuple[str, ...]) -> str:
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.65)), "")
