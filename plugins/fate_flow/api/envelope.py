@@ -83,7 +83,7 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     """Unknown path, wrong method, refused by a guard: the HTTP status stays."""
     if not isinstance(error, HTTPException):
         return answer(retcode=RETCODE_EXCEPTION, retmsg="error", status=500)
-    headers = error.headers or {}
+    headers = {key.lower(): value for key, value in (error.headers or {}).items()}
     text = str(error.detail)
     if error.status_code in _HTTP_TEXTS and text in ("Not Found", "Method Not Allowed"):
         text = _HTTP_TEXTS[error.status_code].format(
