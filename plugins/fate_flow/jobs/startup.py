@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,7 @@ def start_in_background() -> None:
 
 def _start() -> None:
     try:
+        _wait_for_server(site_settings.current().http_url)
         check_internals()
         settings = site_settings.current()
         for folder in (settings.jobs_dir, settings.logs_dir, settings.tables_dir):
@@ -67,6 +70,21 @@ def _start() -> None:
     except Exception as error:
         log.exception("FATE-Flow could not start")
         _state["error"] = f"{type(error).__name__}: {error}"
+
+
+def _wait_for_server(url: str) -> None:
+    """Return when the server answers, that is when its main thread has imported everything.
+
+    Working earlier would deadlock: this thread would hold SQLAlchemy's lock for configuring
+    mappers and wait for an import, the main thread the other way round.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        try:
+            with opener.open(f"{url}/v1/internal/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
 
 
 def warm_up(session: Session) -> None:

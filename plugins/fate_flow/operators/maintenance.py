@@ -40,7 +40,7 @@ class CleanOldJobsOperator(BaseOperator):
         dry = json.loads(str(self.only_list).lower())
         old: dict[str, None] = {}
         for status in TERMINAL:
-            for row in client.query_job(status=status).get("data") or []:
+            for row in client.query_jobs(status=status):
                 if row.get("f_end_time") and row["f_end_time"] < limit:
                     old[row["f_job_id"]] = None
         for job_id in old:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from fate_flow.dsl.schema import job_dsl_schema, job_runtime_conf_schema
+from fate_flow.entities import JobStatus
+
+if TYPE_CHECKING:
+    from fate_flow.client import FateFlowClient
 
 _SCHEMAS = {"job_dsl": job_dsl_schema, "job_runtime_conf": job_runtime_conf_schema}
 _FILES = {"job_dsl": "dsl.json", "job_runtime_conf": "conf.json"}
@@ -51,34 +54,32 @@ class SubmitJobOperator(BaseOperator):
 
     def execute(self, context: Any) -> str:
         from fate_flow.client import FateFlowClient
+        from fate_flow.client.answers import ApiError
 
         client = FateFlowClient()
-        answer = client.submit_job(_document(self.job_dsl), _document(self.job_runtime_conf))
-        if answer.get("retcode") != 0:
-            raise AirflowFailException(f"the job was refused:\n{answer.get('retmsg')}")
-        self._job_id = str(answer["jobId"])
-        self.log.info("job %s submitted: %s", self._job_id, answer["data"].get("board_url"))
+        try:
+            submission = client.submit_job(
+                _document(self.job_dsl), _document(self.job_runtime_conf)
+            )
+        except ApiError as error:
+            raise AirflowFailException(f"the job was refused:\n{error.message}") from None
+        self._job_id = submission.job_id
+        self.log.info("job %s submitted: %s", self._job_id, submission.board_url)
         if str(self.wait).lower() != "false":
             self._follow(client, self._job_id)
         return self._job_id
 
-    def _follow(self, client: Any, job_id: str) -> None:
-        seen = None
-        while True:
-            rows = client.query_job(job_id=job_id).get("data") or []
-            row = next((r for r in rows if r.get("f_is_initiator") == 1), None)
-            if row is not None:
-                state = (row["f_status"], row["f_progress"])
-                if state != seen:
-                    self.log.info("job %s: %s, %s %%", job_id, *state)
-                    seen = state
-                if row["f_status"] == "success":
-                    return
-                if row["f_status"] not in ("waiting", "running"):
-                    raise AirflowFailException(
-                        f"job {job_id} {row['f_status']}: {row.get('f_reason', 'no reason given')}"
-                    )
-            time.sleep(self.poll_seconds)
+    def _follow(self, client: FateFlowClient, job_id: str) -> None:
+        state = client.wait(
+            job_id,
+            lambda now: self.log.info("job %s: %s, %s %%", job_id, now.status.value, now.progress),
+            interval=self.poll_seconds,
+        )
+        if state.status is not JobStatus.SUCCESS:
+            reason = next((row["f_reason"] for row in state.rows if row.get("f_reason")), "")
+            raise AirflowFailException(
+                f"job {job_id} {state.status.value}: {reason or 'no reason given'}"
+            )
 
     def on_kill(self) -> None:
         """A stopped run stops its job."""
