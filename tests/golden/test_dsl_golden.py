@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from fate_flow.dsl.parser import compile_plan, dependency, derive_predict_dsl
+from fate_flow.dsl.parser import (
+    compile_plan,
+    compile_predict_plan,
+    dependency,
+    derive_predict_dsl,
+)
 from fate_flow.errors import InvalidInputError
 from fate_flow.models.proto.pipeline_pb2 import Pipeline
 from fate_flow.runtime import registry
@@ -160,3 +165,19 @@ def test_example_jobs_compile_or_say_what_this_version_does_not_have() -> None:
         assert not unexplained, f"{name}: {unexplained}"
         compiled += not problems
     assert compiled > 25
+
+
+def test_a_recorded_pipeline_compiles_as_a_predict_job() -> None:
+    folder = reference_path("golden-1.4", "hetero_logistic_regression.lr")
+    message = Pipeline()
+    message.ParseFromString((folder / "model" / "cache_guest_10000" / "pipeline.pb").read_bytes())
+    train_conf = json.loads(message.train_runtime_conf)
+    conf = load(folder / "conf.json")
+    conf["job_parameters"] = {**train_conf["job_parameters"], "job_type": "predict"}
+    plan = compile_predict_plan(json.loads(message.inference_dsl), train_conf, conf)
+    assert [c.name for c in plan.components] == ["dataio_0", "intersection_0", "hetero_lr_0"]
+    learner = plan.component("hetero_lr_0")
+    assert learner.data == {"eval_data": ("intersection_0.train",)}
+    assert learner.upstream == ("intersection_0",)
+    parameters = learner.parameters["guest_10000"]["HeteroLogisticParam"]
+    assert parameters["max_iter"] == 3

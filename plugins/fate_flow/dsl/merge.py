@@ -44,10 +44,7 @@ class Merger:
         spec = node.spec
         if spec is None:
             return {}
-        try:
-            param_class = spec.param_class
-        except ModuleNotFoundError:  # TODO: remove when every component package is there
-            param_class = Param
+        param_class = spec.param_class
         result: dict[str, dict[str, Any]] = {}
         for role, ids in self.conf.roles.items():
             if role not in spec.programs:

@@ -10,6 +10,7 @@ import pytest
 from fate_flow.dsl.parser import compile_plan
 from fate_flow.entities import Party
 from fate_flow.errors import InvalidInputError
+from fate_flow.runtime import registry
 from tests.unit.dsl import jobs
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
@@ -545,3 +546,14 @@ def test_job_of_the_local_role() -> None:
     parameters = plan.components[0].parameters["local_0"]
     assert parameters["ReadTestParam"]["label_name"] == "t"
     assert parameters["local"] == {"role": "local", "party_id": 0}
+
+
+def test_a_module_whose_code_is_broken_is_no_warning() -> None:
+    """A missing parameter class is the installation's fault and must not pass in silence."""
+    broken = registry.ModuleSpec(
+        name="Broken", programs={"guest": "no.such:Program"}, param="no.such.module:Param"
+    )
+    registry.register(broken)
+    dsl = {"components": {"broken_0": {"module": "Broken"}}}
+    with pytest.raises(ModuleNotFoundError):
+        compile_plan(dsl, jobs.conf())

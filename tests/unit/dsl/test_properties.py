@@ -108,7 +108,7 @@ def _shuffled(value: Any, keep: tuple[str, ...] = ()) -> Any:
     return [_shuffled(item, keep) for item in value] if isinstance(value, list) else value
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(valid_jobs())
 def test_valid_jobs_compile(job: Job) -> None:
     dsl, conf = job
@@ -125,7 +125,7 @@ def test_valid_jobs_compile(job: Job) -> None:
         assert answer["component_list"] == [c.name for c in plan.components]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(valid_jobs())
 def test_bytes_do_not_depend_on_key_order(job: Job) -> None:
     dsl, conf = job
@@ -137,7 +137,7 @@ def test_bytes_do_not_depend_on_key_order(job: Job) -> None:
     assert other.content_hash == compile_plan(dsl, conf).content_hash
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(valid_jobs())
 def test_predict_dsl_of_valid_jobs_compiles(job: Job) -> None:
     dsl, conf = job
