@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,16 +152,17 @@ def run(
         FateFlowError: with the reason, when a step fails.
     """
     console = Console(highlight=False)
+    say = _printer(console)
     api = Api(settings.http_url)
     files = demo_data.write(settings.home / "demo")
-    console.print(
+    say(
         f"data: guest {files.guest_rows} cases, host {files.host_rows},"
         f" {files.common_rows} in common ({files.guest.parent})"
     )
     for path, table in ((files.guest, "breast_guest"), (files.host, "breast_host")):
         job_id = api.upload(path, table)
         _wait(api, job_id, "local", 0, PlainView(lambda _: None), UPLOAD_SECONDS)
-        console.print(f"uploaded {path.name} as {NAMESPACE}/{table} (job {job_id})")
+        say(f"uploaded {path.name} as {NAMESPACE}/{table} (job {job_id})")
     if data_only:
         return 0
     folder = example_folder(EXAMPLE)
@@ -192,10 +193,12 @@ def run_job(
     job_id = str(answer["jobId"])
     initiator = conf["initiator"]
     model = answer["data"].get("model_info", {})
-    console.print(f"submitted job {job_id}")
+    _printer(console)(f"submitted job {job_id}")
     parties = [f"{role} {party}" for role, ids in conf["role"].items() for party in ids]
     view: View = (
-        LiveView(console, list(dsl["components"]), parties) if live else PlainView(console.print)
+        LiveView(console, list(dsl["components"]), parties)
+        if live
+        else PlainView(_printer(console))
     )
     _wait(api, job_id, initiator["role"], int(initiator["party_id"]), view, timeout)
     evaluation = _evaluation(api, job_id, conf)
@@ -264,6 +267,11 @@ def _losses(api: Api, job_id: str, conf: Mapping[str, Any]) -> list[float]:
     return [float(value) for _, value in points]
 
 
+def _printer(console: Console) -> Callable[[str], None]:
+    """Prints a line as it is: no markup, no wrapping at the console's width."""
+    return lambda text: console.print(text, soft_wrap=True, markup=False)
+
+
 def _print_outcome(console: Console, settings: Settings, outcome: Outcome) -> None:
     def number(value: float | None) -> str:
         return "not reported" if value is None else f"{value:.6f}"
@@ -283,4 +291,4 @@ def _print_outcome(console: Console, settings: Settings, outcome: Outcome) -> No
         "REST": f"{settings.http_url}/v1",
     }
     for name, value in lines.items():
-        console.print(f"{name:<14} {value}", soft_wrap=True, markup=False)
+        _printer(console)(f"{name:<14} {value}")

@@ -76,7 +76,7 @@ class PlainView:
         every: seconds between lines about messages of the same task.
     """
 
-    def __init__(self, say: Callable[[str], None], every: float = 5.0) -> None:
+    def __init__(self, say: Callable[[str], None], every: float = 10.0) -> None:
         self._say = say
         self._every = every
         self._seen: dict[tuple[str, str], tuple[str, str]] = {}

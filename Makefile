@@ -1,0 +1,88 @@
+# Everything a developer or a first-time user runs. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?=
+VENV ?= .venv
+SITE ?= .site
+HTTP_PORT ?= 9380
+GRPC_PORT ?= 9360
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# `make test` installs the package in place, which serves the other targets as well.
+RUN_STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
+SOURCES := setup.cfg setup.py pyproject.toml MANIFEST.in constraints.txt \
+	$(shell find plugins dags dsl_examples -type f -not -name '*.pyc' -not -path '*.egg-info/*' 2>/dev/null)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo
+	@echo "variables: PYTHON=python3.12 VENV=.venv SITE=.site HTTP_PORT=9380 GRPC_PORT=9360 PYTEST_ARGS=..."
+
+$(BIN)/python:
+	@bash scripts/make_venv.sh "$(VENV)" "$(PYTHON)"
+
+$(RUN_STAMP): $(SOURCES) | $(BIN)/python
+	@if [ -e $(TEST_STAMP) ]; then exit 0; fi; \
+		echo "installing the package (a few minutes the first time) ..."; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+	@touch $@
+
+$(TEST_STAMP): setup.cfg setup.py pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the package for development (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e '.[test,dev,postgres,mysql]'
+	@touch $@
+
+.PHONY: install
+install: $(RUN_STAMP) ## install the package into .venv
+
+.PHONY: demo
+demo: $(RUN_STAMP) ## from nothing to a federated logistic regression; leaves the site running
+	@$(BIN)/fate_flow init --home "$(SITE)" --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
+	@$(BIN)/fate_flow service start --home "$(SITE)"
+	@$(BIN)/fate_flow demo --home "$(SITE)"
+	@echo
+	@echo "The site keeps running. Look: $(BIN)/fate_flow service status --home $(SITE)   stop: make stop"
+
+.PHONY: start
+start: $(RUN_STAMP) ## start the site in .site
+	@$(BIN)/fate_flow init --home "$(SITE)" --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
+	@$(BIN)/fate_flow service start --home "$(SITE)"
+
+.PHONY: stop
+stop: ## stop the site in .site
+	@if [ -x $(BIN)/fate_flow ]; then $(BIN)/fate_flow service stop --home "$(SITE)"; fi
+
+.PHONY: test
+test: $(TEST_STAMP) ## all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: $(TEST_STAMP) ## the tests that start no processes (under two minutes)
+	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(TEST_STAMP) ## ruff, mypy, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy plugins/fate_flow
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(TEST_STAMP) ## benchmarks; figures go to bench-results/
+	@mkdir -p bench-results
+	@shopt -s nullglob; for file in benchmarks/bench_*.py; do \
+		echo "== $$file"; $(BIN)/python "$$file" | tee "bench-results/$$(basename "$$file" .py).txt"; \
+	done
+
+.PHONY: clean
+clean: stop ## stop the site; remove .venv, .site and caches
+	@rm -rf "$(VENV)" "$(SITE)" build dist bench-results .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache plugins/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
