@@ -87,6 +87,12 @@ def _check_data_types(node: Node, report: Report) -> None:
         if kind not in DATA_TYPES:
             message = f"unknown data type, no component reads it (known: {', '.join(DATA_TYPES)})"
             report.warn(f"{node.path}.input.data.{kind}", message, did_you_mean(kind, DATA_TYPES))
+    known = [kind for kind in node.data if kind in DATA_TYPES]
+    if node.spec is not None and known:
+        reads = ("train_data", "eval_data") if node.spec.trainable else ("data",)
+        if not set(known) & set(reads):
+            message = f"{node.spec.name} reads {' and '.join(reads)}"
+            report.warn(f"{node.path}.input.data", f"found {', '.join(known)}, {message}")
     if "data" in node.data and ("train_data" in node.data or "eval_data" in node.data):
         report.warn(f"{node.path}.input.data", "'data' beside train_data or eval_data is not read")
     for kind, references in node.data.items():

@@ -465,6 +465,18 @@ WARNINGS: list[tuple[Change, str]] = [
         lambda d, c: c["role_parameters"]["host"]["learn_0"].update(alpha=[0.5]),
         "1 entries for 2 parties of role host: the other parties keep the default",
     ),
+    (
+        lambda d, c: d["components"]["learn_0"]["input"].update(
+            data={"data": ["sample_0.sampled"]}
+        ),
+        "found data, Learn reads train_data and eval_data",
+    ),
+    (
+        lambda d, c: d["components"]["sample_0"]["input"].update(
+            data={"train_data": ["read_0.train"]}
+        ),
+        "found train_data, Sample reads data",
+    ),
     (lambda d, c: c["job_parameters"].update(work_mod=1), "unknown job parameter"),
     (lambda d, c: c["job_parameters"].update(timeout=-1), "the default timeout applies"),
     (lambda d, c: d.update(components=[]), "the job has no components"),
