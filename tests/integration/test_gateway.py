@@ -116,8 +116,9 @@ def test_a_large_value_passes_in_bounded_memory(gateway: GatewayProcess) -> None
             session.join()
             session.receive("sent", GUEST)
             with gateway.admin() as admin:
-                (entry,) = admin.mailbox(JOB)
-                assert (entry.on_disk, entry.variable) == (True, "matrix")
+                # Small values are acknowledged several at once, and may still be there.
+                (entry,) = [e for e in admin.mailbox(JOB) if e.variable == "matrix"]
+                assert entry.on_disk
                 assert entry.size == entry.available > value.nbytes
             assert list((gateway.home / "gateway" / "values").iterdir())
             np.testing.assert_array_equal(session.receive("matrix", GUEST), value)

@@ -94,7 +94,9 @@ def _requests(caller: pb.Caller) -> dict[str, Any]:
     return {
         "Attach": iter([pb.AttachRequest(hello=pb.Hello(caller=caller, try_number=1))]),
         "Join": pb.JoinRequest(caller=caller),
+        "Put": pb.SendRequest(header=header, data=b"x"),
         "Send": iter([pb.SendRequest(header=header, data=b"x")]),
+        "Take": pb.ReceiveRequest(caller=caller, attempt=attempt),
         "Receive": pb.ReceiveRequest(caller=caller, attempt=attempt),
         "Finish": pb.FinishRequest(caller=caller, attempt=attempt),
         "Fail": pb.FailRequest(caller=caller, reason="x"),
@@ -221,8 +223,7 @@ def test_names_and_sizes_that_are_not_allowed(
         changed.CopyFrom(header)
         for name, value in changes.items():
             setattr(changed, name, value)
-        requests = [pb.SendRequest(header=changed, data=pieces[0])]
-        requests += [pb.SendRequest(data=piece) for piece in pieces[1:]]
+        requests: list[Any] = [pb.SendRequest(header=changed, data=pieces[0]), *pieces[1:]]
         return _status(channel, "Gateway", "Send", iter(requests), gateway.token(GUEST))
 
     invalid = grpc.StatusCode.INVALID_ARGUMENT

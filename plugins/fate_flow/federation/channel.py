@@ -42,9 +42,18 @@ class Tls:
         return grpc.ssl_channel_credentials(self.root, self.key, self.certificate)
 
 
+#: Frames of the default 16 KiB cost a large value more than its copies do.
+_TRANSPORT = [
+    ("grpc.http2.max_frame_size", 1 << 20),
+    ("grpc.http2.lookahead_bytes", 4 << 20),
+    ("grpc.http2.write_buffer_size", 1 << 20),
+]
+
+
 def channel_options(tls: Tls | None = None) -> list[tuple[str, Any]]:
     """Options of a client's channel; for whoever builds the channel himself."""
     options: list[tuple[str, Any]] = [
+        *_TRANSPORT,
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", _METADATA_BYTES),
@@ -67,6 +76,7 @@ def channel_options(tls: Tls | None = None) -> list[tuple[str, Any]]:
 
 def server_options() -> list[tuple[str, Any]]:
     return [
+        *_TRANSPORT,
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", _METADATA_BYTES),

@@ -53,6 +53,7 @@ from fate_flow.settings import Settings
 _GUARD_SECONDS = 15.0
 _RETRY_PAUSE = 0.1
 _T = TypeVar("_T")
+_Bytes = TypeVar("_Bytes", bytes, bytearray)
 
 
 class GatewaySession:
@@ -117,6 +118,7 @@ class GatewaySession:
         self._link: Link | None = None
         self._attempt: pb.AttemptRef | None = None
         self._last_number = identity.attempt - 1
+        self._received: set[tuple[str, str, Party]] = set()
 
     # -- attempts -------------------------------------------------------------------------
 
@@ -130,6 +132,7 @@ class GatewaySession:
         """
         self._open()
         self._attempt = None
+        self._received.clear()
         self.flow = DEFAULT_FLOW
         wait = ClientWait(
             [p for p in self.parties if p != self.identity.party],
@@ -247,9 +250,11 @@ class GatewaySession:
 
         def hand_over(left: float) -> None:
             header.timeout = left
-            self._stub.Send(
-                _pieces(header, data), metadata=self._metadata, timeout=left + _GUARD_SECONDS
-            )
+            options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
+            if len(data) <= CHUNK_BYTES:
+                self._stub.Put(pb.SendRequest(header=header, data=bytes(data)), **options)
+            else:
+                self._stub.Send(_pieces(header, data), **options)
 
         self._call(hand_over, None, wait, attempt)
 
@@ -273,18 +278,25 @@ class GatewaySession:
         check_variable(variable)
         check_tag(tag)
         message = pb.MessageRef(variable=variable, tag=tag, sender=_ref(sender))
+        if (variable, tag, sender) in self._received:
+            raise ProtocolError(f"{what(variable, tag)} of {sender} was received before")
         wait = ClientWait([sender], self.identity.component, attempt.number, what(variable, tag))
 
         def fetch(left: float) -> bytes | bytearray:
             request = pb.ReceiveRequest(
                 caller=self._caller, attempt=attempt, message=message, timeout=left
             )
-            # No deadline of gRPC's own here: a large value may take longer than the wait for it.
+            options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
+            reply: pb.ReceiveReply = self._stub.Take(request, **options)
+            if len(reply.data) == reply.header.size:
+                return _checked(reply.data, reply.header.digest)
+            # It is there; no deadline of gRPC's own: its bytes may take longer than it did.
             return _assemble(self._stub.Receive(request, metadata=self._metadata))
 
         data = self._call(fetch, timeout, wait, attempt)
+        self._received.add((variable, tag, sender))
         if self._link is not None:
-            self._link.acknowledge(attempt, message)
+            self._link.acknowledge(attempt, message, len(data))
         return decode(data)
 
     # -- inside ---------------------------------------------------------------------------
@@ -373,35 +385,33 @@ def _ref(party: Party) -> pb.PartyRef:
     return pb.PartyRef(role=party.role, party_id=party.party_id)
 
 
-def _pieces(header: pb.SendHeader, data: memoryview) -> Iterator[pb.SendRequest]:
-    yield pb.SendRequest(header=header, data=bytes(data[:CHUNK_BYTES]))
-    for start in range(CHUNK_BYTES, len(data), CHUNK_BYTES):
-        yield pb.SendRequest(data=bytes(data[start : start + CHUNK_BYTES]))
+def _pieces(header: pb.SendHeader, data: memoryview) -> Iterator[pb.SendRequest | rpc.Piece]:
+    yield pb.SendRequest(header=header)
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]
 
 
-def _assemble(replies: Iterator[pb.ReceiveReply]) -> bytes | bytearray:
+def _assemble(replies: Iterator[pb.ReceiveReply | rpc.Piece]) -> bytearray:
     first = next(replies, None)
-    if first is None:
-        raise ProtocolError("the gateway ended a value before it began")
-    size, digest = first.header.size, first.header.digest
-    data: bytes | bytearray = first.data
-    if len(data) != size:
-        data = bytearray(size)
-        position = 0
-        reply: pb.ReceiveReply | None = first
-        while reply is not None:
-            end = position + len(reply.data)
-            if end > size:
-                raise ProtocolError(f"a value is longer than its {size} bytes")
-            data[position:end] = reply.data
-            position = end
-            reply = next(replies, None)
-        if position != size:
-            raise ProtocolError(f"a value of {size} bytes ended after {position}")
-    else:
-        # Read to the end: only then the call's status is known, and the call is freed.
-        for _ in replies:
-            raise ProtocolError(f"a value is longer than its {size} bytes")
+    if not isinstance(first, pb.ReceiveReply):
+        raise ProtocolError("a value came without a header")
+    header = first.header
+    data = bytearray(header.size)
+    position = 0
+    for piece in replies:
+        if isinstance(piece, pb.ReceiveReply):
+            raise ProtocolError("a second header came in the middle of a value")
+        end = position + len(piece)
+        if end > header.size:
+            raise ProtocolError(f"a value is longer than its {header.size} bytes")
+        data[position:end] = piece
+        position = end
+    if not data or position != header.size:
+        raise ProtocolError(f"a value of {header.size} bytes ended after {position}")
+    return _checked(data, header.digest)
+
+
+def _checked(data: _Bytes, digest: bytes) -> _Bytes:
     if hashlib.sha256(data).digest() != digest:
         raise ProtocolError("a value does not match its digest")
     return data

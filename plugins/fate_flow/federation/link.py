@@ -19,6 +19,8 @@ from fate_flow.federation.proto import gateway_pb2 as pb
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _LEAVE_SECONDS = 2.0
+_ACKNOWLEDGE_BYTES = 1 << 18
+_ACKNOWLEDGE_COUNT = 32
 _RETRY = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -54,6 +56,9 @@ class Link:
         self._fatal: FateFlowError | None = None
         self._closed = False
         self._call: Any = None
+        self._arrived: list[pb.MessageRef] = []
+        self._arrived_bytes = 0
+        self._arrived_in: pb.AttemptRef | None = None
         self._outgoing: queue.SimpleQueue[pb.AttachRequest | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="fate-flow-link", daemon=True)
 
@@ -94,12 +99,21 @@ class Link:
                     f"the gateway was restarted: {self._hello.caller.component} is computed anew"
                 )
 
-    def acknowledge(self, attempt: pb.AttemptRef, message: pb.MessageRef) -> None:
-        """Tell that a value has arrived; when that is lost, it is only kept for longer."""
+    def acknowledge(self, attempt: pb.AttemptRef, message: pb.MessageRef, size: int) -> None:
+        """Tell that a value has arrived, small ones several at once.
+
+        Should it be lost, the gateway only keeps the value until the attempt ends.
+        """
         with self._changed:
-            self._outgoing.put(
-                pb.AttachRequest(acknowledge=pb.Acknowledge(attempt=attempt, message=message))
-            )
+            if self._arrived_in != attempt:
+                self._arrived, self._arrived_bytes, self._arrived_in = [], 0, attempt
+            self._arrived.append(message)
+            self._arrived_bytes += size
+            if self._arrived_bytes < _ACKNOWLEDGE_BYTES and len(self._arrived) < _ACKNOWLEDGE_COUNT:
+                return
+            acknowledge = pb.Acknowledge(attempt=attempt, messages=self._arrived)
+            self._arrived, self._arrived_bytes = [], 0
+            self._outgoing.put(pb.AttachRequest(acknowledge=acknowledge))
 
     def close(self) -> None:
         """Leave in order: the gateway sees no loss."""

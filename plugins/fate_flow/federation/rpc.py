@@ -6,6 +6,7 @@ the few lines here do the same work for any release.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -16,6 +17,13 @@ from fate_flow.federation.proto import gateway_pb2 as pb
 #: Trailing metadata that carries the short name of an error.
 ERROR_KEY = "fate-flow-error"
 _SERVICES = pb.DESCRIPTOR.services_by_name
+
+#: Tag of the field ``bytes data = 2`` of SendRequest and ReceiveReply.
+_DATA_TAG = 0x12
+_CARRIERS = (pb.SendRequest, pb.ReceiveReply)
+
+#: A piece of a value in a stream: a message that has nothing but ``data``.
+Piece = bytes | memoryview
 
 
 class Stub:
@@ -32,8 +40,10 @@ class Stub:
             kind = _kind(method)
             call = getattr(channel, kind)(
                 f"/{descriptor.full_name}/{method.name}",
-                request_serializer=GetMessageClass(method.input_type).SerializeToString,
-                response_deserializer=GetMessageClass(method.output_type).FromString,
+                request_serializer=_writer(GetMessageClass(method.input_type)),
+                response_deserializer=_reader(
+                    GetMessageClass(method.output_type), pieces=method.server_streaming
+                ),
             )
             setattr(self, method.name, call)
 
@@ -47,8 +57,10 @@ def handler(service: str, servicer: Any) -> Any:
     handlers = {
         method.name: getattr(grpc, f"{_kind(method)}_rpc_method_handler")(
             getattr(servicer, method.name),
-            request_deserializer=GetMessageClass(method.input_type).FromString,
-            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            request_deserializer=_reader(
+                GetMessageClass(method.input_type), pieces=method.client_streaming
+            ),
+            response_serializer=_writer(GetMessageClass(method.output_type)),
         )
         for method in descriptor.methods
     }
@@ -60,3 +72,46 @@ def _kind(method: Any) -> str:
         "stream" if streaming else "unary"
         for streaming in (method.client_streaming, method.server_streaming)
     )
+
+
+def _writer(message_class: Any) -> Callable[[Any], bytes]:
+    if message_class not in _CARRIERS:
+        return message_class.SerializeToString  # type: ignore[no-any-return]
+
+    def write(message: Any) -> bytes:
+        # The bytes that protobuf would write, with one copy instead of three.
+        if isinstance(message, (bytes, memoryview)):
+            return b"".join((_prefix(len(message)), message))
+        return message.SerializeToString()  # type: ignore[no-any-return]
+
+    return write
+
+
+def _reader(message_class: Any, *, pieces: bool) -> Callable[[bytes], Any]:
+    """Parser of a message; in a stream a piece of a value comes out as a view, uncopied."""
+    if message_class not in _CARRIERS or not pieces:
+        return message_class.FromString  # type: ignore[no-any-return]
+
+    def read(data: bytes) -> Any:
+        if data and data[0] == _DATA_TAG:
+            size = position = 0
+            for position in range(1, min(len(data), 6)):
+                size |= (data[position] & 0x7F) << 7 * (position - 1)
+                if data[position] < 0x80:
+                    break
+            if size == len(data) - position - 1:
+                return memoryview(data)[position + 1 :]
+        message = message_class.FromString(data)
+        return message if message.HasField("header") else memoryview(message.data)
+
+    return read
+
+
+def _prefix(size: int) -> bytes:
+    """Tag and length of the field ``data``."""
+    prefix = bytearray([_DATA_TAG])
+    while size >= 0x80:
+        prefix.append(size & 0x7F | 0x80)
+        size >>= 7
+    prefix.append(size)
+    return bytes(prefix)

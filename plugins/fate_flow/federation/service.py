@@ -21,6 +21,7 @@ from fate_flow.errors import (
     PeerFailedError,
     ProtocolError,
 )
+from fate_flow.federation import rpc
 from fate_flow.federation.addresses import (
     CHUNK_BYTES,
     MAX_REASON_CHARACTERS,
@@ -37,8 +38,7 @@ from fate_flow.federation.failures import status_of
 from fate_flow.federation.mailbox import Value
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.routing import Router
-from fate_flow.federation.rpc import ERROR_KEY
-from fate_flow.federation.store import BlobStore
+from fate_flow.federation.store import Blob, BlobStore
 from fate_flow.federation.tokens import (
     Claims,
     ForeignTokenError,
@@ -79,21 +79,21 @@ class GatewayState:
         self.started = time.monotonic()
 
     @contextlib.asynccontextmanager
-    async def answering(self, context: Any, rpc: str) -> AsyncIterator[None]:
+    async def answering(self, context: Any, method: str) -> AsyncIterator[None]:
         """Turns our errors into refusals with a reason, and unforeseen ones into a plain one."""
         try:
             yield
         except FateFlowError as error:
             if isinstance(error, TokenError):
                 self.counters.add("calls_refused")
-                _AUDIT.warning("refused %s from %s: %s", rpc, context.peer(), error.message)
+                _AUDIT.warning("refused %s from %s: %s", method, context.peer(), error.message)
             elif isinstance(error, ProtocolError):
-                log.warning("refused %s from %s: %s", rpc, context.peer(), error.message)
-            await context.abort(status_of(error), _text(error), ((ERROR_KEY, error.code),))
+                log.warning("refused %s from %s: %s", method, context.peer(), error.message)
+            await context.abort(status_of(error), _text(error), ((rpc.ERROR_KEY, error.code),))
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception:
-            log.exception("%s failed", rpc)
+            log.exception("%s failed", method)
             await context.abort(
                 grpc.StatusCode.INTERNAL, "the gateway has an error of its own; see its log"
             )
@@ -180,9 +180,10 @@ class GatewayService:
             or member.attempt != attempt.number
         ):
             return
-        message = request.message
-        sender = Party(message.sender.role, message.sender.party_id)
-        attempt.mailbox.acknowledge(Slot(message.variable, message.tag, sender, member.party))
+        for message in request.messages:
+            sender = Party(message.sender.role, message.sender.party_id)
+            slot = Slot(message.variable, message.tag, sender, member.party)
+            attempt.mailbox.acknowledge(slot)
 
     async def Join(  # noqa: N802
         self, request: pb.JoinRequest, context: Any
@@ -206,33 +207,50 @@ class GatewayService:
             reference = pb.AttemptRef(incarnation=self._state.incarnation, number=attempt.number)
             yield pb.JoinEvent(joined=pb.Joined(attempt=reference, complete=attempt.complete))
 
+    async def Put(self, request: pb.SendRequest, context: Any) -> pb.SendReply:  # noqa: N802
+        async with self._state.answering(context, "Put"):
+            return await self._store(request, _nothing(), context)
+        raise AssertionError("answering() ends the call")
+
     async def Send(  # noqa: N802
-        self, requests: AsyncIterator[pb.SendRequest], context: Any
+        self, requests: AsyncIterator[pb.SendRequest | rpc.Piece], context: Any
     ) -> pb.SendReply:
         async with self._state.answering(context, "Send"):
-            first = await anext(requests, pb.SendRequest())
-            header = first.header
-            room, member = self._caller(header.caller, context, header.attempt)
-            attempt = room.running(member, header.attempt.number)
-            slots = self._slots(header, member, room)
-            value = attempt.mailbox.offer(slots, header.size, bytes(header.digest))
-            if value is None:
-                return pb.SendReply(duplicate=True)
-            with self._waiting_for_room(header, room, attempt, member, slots):
-                blob = await attempt.mailbox.room(value, _timeout(header.timeout))
-            offset = 0
-            request: pb.SendRequest | None = first
-            while request is not None:
-                if len(request.data) > CHUNK_BYTES:
-                    raise ProtocolError(f"a piece of {len(request.data)} bytes is too long")
-                await blob.append(offset, request.data)
-                offset += len(request.data)
-                request = await anext(requests, None)
-            if offset != value.size:
-                raise ProtocolError(f"{offset} bytes came instead of {value.size}")
-            attempt.mailbox.stored(value)
-            return pb.SendReply()
+            first = await anext(requests, None)
+            if not isinstance(first, pb.SendRequest):
+                raise ProtocolError("a value came without a header")
+            return await self._store(first, requests, context)
         raise AssertionError("answering() ends the call")
+
+    async def _store(
+        self,
+        first: pb.SendRequest,
+        more: AsyncIterator[pb.SendRequest | rpc.Piece],
+        context: Any,
+    ) -> pb.SendReply:
+        header = first.header
+        room, member = self._caller(header.caller, context, header.attempt)
+        attempt = room.running(member, header.attempt.number)
+        slots = self._slots(header, member, room)
+        value = attempt.mailbox.offer(slots, header.size, bytes(header.digest))
+        if value is None:
+            return pb.SendReply(duplicate=True)
+        with self._waiting_for_room(header, room, attempt, member, slots):
+            blob = await attempt.mailbox.room(value, _timeout(header.timeout))
+        offset = 0
+        piece: pb.SendRequest | rpc.Piece | None = first.data
+        while piece is not None:
+            if isinstance(piece, pb.SendRequest):
+                raise ProtocolError("a second header came in the middle of a value")
+            if len(piece) > CHUNK_BYTES:
+                raise ProtocolError(f"a piece of {len(piece)} bytes is too long")
+            await blob.append(offset, piece)
+            offset += len(piece)
+            piece = await anext(more, None)
+        if offset != value.size:
+            raise ProtocolError(f"{offset} bytes came instead of {value.size}")
+        attempt.mailbox.stored(value)
+        return pb.SendReply()
 
     @contextlib.contextmanager
     def _waiting_for_room(
@@ -269,21 +287,32 @@ class GatewayService:
             for receiver in sorted(receivers)
         ]
 
+    async def Take(self, request: pb.ReceiveRequest, context: Any) -> pb.ReceiveReply:  # noqa: N802
+        async with self._state.answering(context, "Take"):
+            value, blob = await self._find(request, context)
+            reply = pb.ReceiveReply(header=_header(value))
+            if value.size <= CHUNK_BYTES:
+                reply.data = b"".join([piece async for piece in blob.chunks()])
+            return reply
+        raise AssertionError("answering() ends the call")
+
     async def Receive(  # noqa: N802
         self, request: pb.ReceiveRequest, context: Any
-    ) -> AsyncIterator[pb.ReceiveReply]:
+    ) -> AsyncIterator[pb.ReceiveReply | rpc.Piece]:
         async with self._state.answering(context, "Receive"):
-            room, member = self._caller(request.caller, context, request.attempt)
-            attempt = room.running(member, request.attempt.number)
-            slot = self._slot(request.message, member, room)
-            value = await self._await_value(room, attempt, slot, member, request.timeout)
-            blob = value.blob
-            if blob is None:
-                raise ProtocolError(f"{slot} was received before")
-            header: pb.ReceiveHeader | None = pb.ReceiveHeader(size=value.size, digest=value.digest)
+            value, blob = await self._find(request, context)
+            yield pb.ReceiveReply(header=_header(value))
             async for piece in blob.chunks():
-                yield pb.ReceiveReply(header=header, data=piece)
-                header = None
+                yield piece
+
+    async def _find(self, request: pb.ReceiveRequest, context: Any) -> tuple[Value, Blob]:
+        room, member = self._caller(request.caller, context, request.attempt)
+        attempt = room.running(member, request.attempt.number)
+        slot = self._slot(request.message, member, room)
+        value = await self._await_value(room, attempt, slot, member, request.timeout)
+        if value.blob is None:
+            raise ProtocolError(f"{slot} was received before")
+        return value, value.blob
 
     async def _await_value(
         self, room: Room, attempt: Attempt, slot: Slot, member: Member, timeout: float
@@ -426,6 +455,16 @@ class StatusService:
                 disk_bytes=self._state.store.disk_used,
             )
         raise AssertionError("answering() ends the call")
+
+
+async def _nothing() -> AsyncIterator[rpc.Piece]:
+    """The rest of a value that came in one message."""
+    for piece in list[rpc.Piece]():
+        yield piece
+
+
+def _header(value: Value) -> pb.ReceiveHeader:
+    return pb.ReceiveHeader(size=value.size, digest=value.digest)
 
 
 def _entries(room: Room) -> Iterable[pb.MailboxEntry]:

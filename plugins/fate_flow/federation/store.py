@@ -18,9 +18,9 @@ from typing import TypeVar
 from fate_flow.errors import FateFlowError, FederationTimeoutError, ProtocolError
 from fate_flow.federation.addresses import CHUNK_BYTES
 
-#: A value larger than this share of the memory bound goes to a file at once, so that a few
-#: large values do not push all the small ones, whose delay matters, to the disk.
-_LARGE_SHARE = 8
+#: A value larger than this share (1/n) of the memory bound goes to a file at once, so that one
+#: does not push all the small ones, whose delay matters, to the disk.
+_LARGE_SHARE = 2
 _T = TypeVar("_T")
 
 
@@ -82,7 +82,7 @@ class Blob:
         self.over: FateFlowError | None = None
         self._store = store
         self._path = path
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | memoryview] = []
         self._writing = asyncio.Lock()
         self._progress = Signal()
 
@@ -94,7 +94,7 @@ class Blob:
     def is_complete(self) -> bool:
         return self.available == self.size
 
-    async def append(self, offset: int, data: bytes) -> None:
+    async def append(self, offset: int, data: bytes | memoryview) -> None:
         """Add bytes; those that a broken transfer has left here already are skipped.
 
         Raises:
@@ -104,7 +104,7 @@ class Blob:
             self._check()
             if offset > self.available or offset + len(data) > self.size:
                 raise ProtocolError(f"a value of {self.size} bytes came with other sizes")
-            fresh = data[self.available - offset :]
+            fresh = memoryview(data)[self.available - offset :]
             if not fresh:
                 return
             if self._path is None:
@@ -115,7 +115,7 @@ class Blob:
             self.available += len(fresh)
         self._progress.notify()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
         """All bytes from the start, in pieces of at most 1 MiB; waits for what is to come.
 
         Raises:
@@ -128,7 +128,7 @@ class Blob:
                 await self._progress.wait()
             self._check()
             if self._path is None:
-                piece = self._chunks[index]
+                piece: bytes | memoryview = self._chunks[index]
                 index += 1
             else:
                 count = min(CHUNK_BYTES, self.available - offset)
@@ -262,13 +262,12 @@ class BlobStore:
         return Blob(self, size, path)
 
 
-def _write(path: Path, offset: int, data: bytes) -> None:
+def _write(path: Path, offset: int, data: memoryview) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     try:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(descriptor, view, offset)
-            view, offset = view[written:], offset + written
+        while data:
+            written = os.pwrite(descriptor, data, offset)
+            data, offset = data[written:], offset + written
     finally:
         os.close(descriptor)
 

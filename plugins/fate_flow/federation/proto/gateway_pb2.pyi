@@ -3,8 +3,8 @@
 isort:skip_file
 Services of a site's gateway: the only door between parties.
 
-Generated code: gateway_pb2.py and gateway_pb2.pyi, made by
-  python -m grpc_tools.protoc -I plugins --python_out=plugins --pyi_out=plugins \\
+Generated code: gateway_pb2.py and gateway_pb2.pyi, made (grpcio-tools 1.76, mypy-protobuf) by
+  python -m grpc_tools.protoc -I plugins --python_out=plugins --mypy_out=plugins \\
       plugins/fate_flow/federation/proto/gateway.proto
 Stubs and handlers are built from the descriptors (rpc.py), so that the generated code is not
 tied to one version of grpcio.
@@ -189,20 +189,20 @@ class Acknowledge(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ATTEMPT_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def attempt(self) -> Global___AttemptRef: ...
     @_builtins.property
-    def message(self) -> Global___MessageRef: ...
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageRef]: ...
     def __init__(
         self,
         *,
         attempt: Global___AttemptRef | None = ...,
-        message: Global___MessageRef | None = ...,
+        messages: _abc.Iterable[Global___MessageRef] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "messages", b"messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
