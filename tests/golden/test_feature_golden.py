@@ -105,7 +105,7 @@ def test_recorded_model_is_read_and_written_unchanged(party: Party) -> None:
     )
 
 
-@pytest.mark.parametrize("method", ["rsa", "ecdh", "raw"])
+@pytest.mark.parametrize("method", [pytest.param("rsa", marks=pytest.mark.slow), "ecdh", "raw"])
 def test_intersection(tmp_path: Path, method: str) -> None:
     run = run_on_breast(tmp_path, "Intersection", intersect_method=method, only_output_key=True)
     for party in (GUEST, HOST):
@@ -155,9 +155,7 @@ def test_selection_by_recorded_information_values(tmp_path: Path, binning: Run) 
         "filter_methods": ["unique_value", "iv_value_thres"],
         "iv_value_param": {"value_threshold": 1.0},
     }
-    run = run_component(
-        "HeteroFeatureSelection", stores, dict.fromkeys(stores, parameters), inputs
-    )
+    run = run_component("HeteroFeatureSelection", stores, dict.fromkeys(stores, parameters), inputs)
     for party, values in ((GUEST, own), (HOST, host)):
         output = run[party].output.data
         assert output is not None

@@ -199,9 +199,23 @@ def test_nothing_in_common_is_a_readable_failure(tmp_path: Path, method: dict[st
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
 def test_one_host_with_nothing_in_common_is_named(tmp_path: Path, method: dict[str, Any]) -> None:
     errors = failures(tmp_path, ["1", "2", "3"], ["1", "2"], ["7", "8"], **method)
-    assert "0 with host 10001" in str(errors[GUEST])
-    assert "2 with host 10000" in str(errors[GUEST])
     assert all(isinstance(error, DataError) for error in errors.values())
+    assert "and host 10001 (2 ids) have no id in common" in str(errors[GUEST])
+    assert "host 10000" not in str(errors[GUEST])
+    assert "common to all 2 hosts" in str(errors[HOSTS[0]])
+    assert "host 10001 (2 ids) have no id in common" in str(errors[HOSTS[1]])
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_pairs_may_overlap_though_all_do_not(tmp_path: Path, method: dict[str, Any]) -> None:
+    errors = failures(tmp_path, ["1", "2", "3"], ["1"], ["2", "8"], **method)
+    assert "shares ids with each host, but none with all" in str(errors[GUEST])
+    assert "common to all 2 hosts" in str(errors[HOSTS[1]])
+
+
+def test_a_job_without_hosts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="one host or more"):
+        intersect(tmp_path, ["1"], intersect_method="raw")
 
 
 def failures(tmp_path: Path, *ids: Sequence[str], **parameters: Any) -> dict[Party, BaseException]:
@@ -304,7 +318,7 @@ IDS = st.lists(st.text("01aé ", min_size=1, max_size=3), min_size=1, max_size=1
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(IDS, IDS, st.sampled_from(METHODS[1:]))
 def test_any_ids(

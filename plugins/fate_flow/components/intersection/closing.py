@@ -65,8 +65,8 @@ def guest_closes(
     common = in_all(found)
     for place, host in enumerate(session.hosts):
         if len(common) == 0:
-            pair = len(found[place])
-            Sender(session.federation, variable, host, 0, empty=True, pair=pair, guest_rows=rows)
+            head = {"empty": True, "pair_empty": len(found[place]) == 0, "guest_rows": rows}
+            Sender(session.federation, variable, host, 0, **head)
         elif not session.param.sync_intersect_ids:
             Sender(session.federation, variable, host, 0, synchronised=False)
         else:
@@ -87,33 +87,41 @@ def host_learns(session: Session, variable: str, rows: int) -> Receiver | None:
     receiver = Receiver(session.federation, variable, session.guest)
     head = receiver.head
     if head.get("empty"):
-        raise no_common_ids_at_host(session, rows, head.get("guest_rows"), head.get("pair"))
+        raise no_common_ids_at_host(
+            session, rows, head.get("guest_rows"), bool(head.get("pair_empty"))
+        )
     return receiver if head.get("synchronised") else None
 
 
 def no_common_ids(
     session: Session, rows: int, host_rows: Sequence[int | None], shared: Sequence[int]
 ) -> DataError:
-    """The guest's error, with what it shares with each host."""
-    parts = [
-        f"{count} with {host}" + ("" if total is None else f" ({total} ids)")
+    """The guest's error: which hosts it shares nothing with.
+
+    The text may reach all parties, so it does not say how much the others share.
+    """
+    hosts = [
+        f"{host}" + ("" if total is None else f" ({total} ids)")
         for host, total, count in zip(session.hosts, host_rows, shared, strict=True)
+        if count == 0
     ]
-    all_hosts = "" if len(session.hosts) == 1 else "; no id is common to all parties"
-    return DataError(
-        f"the intersection is empty: of its {rows} ids {session.guest} shares"
-        f" {', '.join(parts)}{all_hosts}",
-        remedy=REMEDY,
+    who = (
+        f"{session.guest} ({rows} ids) and {', '.join(hosts)} have no id in common"
+        if hosts
+        else f"{session.guest} ({rows} ids) shares ids with each host, but none with all of them"
     )
+    return DataError(f"the intersection is empty: {who}", remedy=REMEDY)
 
 
 def no_common_ids_at_host(
-    session: Session, rows: int, guest_rows: object, pair: object
+    session: Session, rows: int, guest_rows: object, pair_empty: bool
 ) -> DataError:
-    """A host's error; ``pair`` is what it shares with the guest."""
-    return DataError(
-        f"the intersection is empty: {session.party} has {rows} ids and {session.guest} has"
-        f" {guest_rows}; {pair} are common to the two"
-        + ("" if len(session.hosts) == 1 else f", and none to all {len(session.hosts)} hosts"),
-        remedy=REMEDY,
+    """A host's error; ``pair_empty``: it shares nothing with the guest."""
+    known = "" if guest_rows is None else f" ({guest_rows} ids)"
+    who = (
+        f"{session.guest}{known} and {session.party} ({rows} ids) have no id in common"
+        if pair_empty
+        else f"{session.party} ({rows} ids) shares ids with {session.guest}{known}, but no id is"
+        f" common to all {len(session.hosts)} hosts"
     )
+    return DataError(f"the intersection is empty: {who}", remedy=REMEDY)

@@ -12,7 +12,7 @@ from fate_flow.components.intersection.closing import Session
 from fate_flow.components.intersection.matching import Positions
 from fate_flow.components.intersection.params import IntersectParam
 from fate_flow.data.table import SID, VALUE, Table, TableKind, TableSchema
-from fate_flow.errors import UnsupportedError
+from fate_flow.errors import InvalidInputError, Problem, UnsupportedError
 from fate_flow.runtime.component import Component
 from fate_flow.runtime.context import TaskContext
 
@@ -45,9 +45,14 @@ class Intersection(Component[IntersectParam]):
 
         Raises:
             DataError: no rows were given, or no id is common.
+            InvalidInputError: the job has no host.
         """
         table = self.require_table(data)
         context = self.context
+        if not context.hosts:
+            raise InvalidInputError(
+                [Problem("role.host", "Intersection found no host", "one host or more")]
+            )
         session = Session(
             party=context.party,
             guest=context.guest,

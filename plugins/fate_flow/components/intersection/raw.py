@@ -112,7 +112,7 @@ def _host_joins(session: Session, keys: pa.Array) -> Positions | None:
         final = host_learns(session, messages.RAW_FINAL_RESULT, len(keys))
         return _rows_named(session, keys, final)
     if len(common) == 0:
-        raise no_common_ids_at_host(session, len(keys), len(theirs), 0)
+        raise no_common_ids_at_host(session, len(keys), len(theirs), True)
     return common
 
 
