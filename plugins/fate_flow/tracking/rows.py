@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Integer, false, inspect, select, update
+from sqlalchemy import BigInteger, Integer, false, select, update
 from sqlalchemy.orm import Session
 
 from fate_flow.db.models import (
@@ -86,7 +86,9 @@ def _comparable(kind: Any, value: Any) -> Any:
 
 
 def _query(session: Session, model: type[R], conditions: Sequence[Any]) -> list[R]:
-    order = inspect(model).primary_key
+    names = ("f_job_id", "f_task_id", "f_role", "f_party_id")
+    order = [column for column in model.__table__.columns if column.name in names]
+    order.sort(key=lambda column: names.index(column.name))
     return list(session.scalars(select(model).where(*conditions).order_by(*order)))
 
 
