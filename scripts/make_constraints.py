@@ -2,7 +2,8 @@
 
 For each supported version, in an environment of that version::
 
-    pip install --dry-run --ignore-installed --report report-3.12.json '.[test,dev,postgres,mysql,celery]'
+    pip install --dry-run --ignore-installed --report report-3.12.json \\
+        '.[test,dev,postgres,mysql,celery]'
 
 then ``python scripts/make_constraints.py report-3.*.json > constraints.txt``. A package whose
 version differs between the reports gets one line per version of Python.
@@ -29,7 +30,8 @@ def read(path: Path) -> tuple[str, dict[str, str]]:
     for item in report["install"]:
         metadata = item["metadata"]
         name = re.sub(r"[-_.]+", "-", metadata["name"]).lower()
-        if "dir_info" not in item["download_info"]:  # not the project itself
+        is_project = "dir_info" in item["download_info"]
+        if not is_project and name not in ("pip", "setuptools", "wheel"):
             packages[name] = metadata["version"]
     return report["environment"]["python_version"], packages
 
@@ -55,8 +57,8 @@ def main() -> None:
     """Print the file to standard output."""
     reports = dict(read(Path(name)) for name in sys.argv[1:])
     ordered = dict(sorted(reports.items(), key=lambda item: int(item[0].split(".")[1])))
-    print(HEADER.format(versions=", ".join(ordered)))
-    print("\n".join(lines(ordered)))
+    text = [HEADER.format(versions=", ".join(ordered)), *lines(ordered)]
+    sys.stdout.write("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":
