@@ -24,7 +24,9 @@ T = TypeVar("T")
 
 def default_workers() -> int:
     """Cores this process may use, at most 8."""
-    return max(1, min(8, len(os.sched_getaffinity(0))))
+    if hasattr(os, "sched_getaffinity"):
+        return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)
 
 
 def map_partitions(

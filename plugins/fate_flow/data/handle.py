@@ -100,8 +100,9 @@ class Table:
             ) from None
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows in canonical order, in pieces of at most 65,536; one piece in memory.
+        """The rows in canonical order, in pieces of at most 65,536 rows or about 64 MB.
 
+        One piece is in memory at a time.
         An empty table gives one piece without rows, so that columns and types are known.
         """
         wanted = list(columns) if columns is not None else None
@@ -140,9 +141,9 @@ class Table:
         Raises:
             DataError: a column is not numeric.
         """
-        header = self.schema.header
+        header, stored = self.schema.header, self.arrow_schema
         for name in header:
-            kind = self.arrow_schema.field(name).type
+            kind = stored.field(name).type
             if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
                 raise DataError(f"column {name!r} of table {self.name} holds {kind}, not numbers")
         matrix = np.empty((self.count, len(header)), dtype=np.float64)
@@ -202,17 +203,17 @@ class Table:
 
     def run(self) -> Run:
         """The table as a sorted run for :func:`fate_flow.data.merge.merge`."""
-        firsts, rows, places = [], [], []
+        firsts, sizes, places = [], [], []
         for index in range(len(self.rows)):
             with self._file(index) as file:
                 for group in range(file.num_row_groups):
-                    size = file.metadata.row_group(group).num_rows
-                    if size:
+                    found = file.metadata.row_group(group)
+                    if found.num_rows:
                         first = next(
                             file.iter_batches(batch_size=1, row_groups=[group], columns=[SID])
                         )
                         firsts.append(key_of(first.column(0)[0].as_py()))
-                        rows.append(size)
+                        sizes.append(found.total_byte_size)
                         places.append((index, group))
 
         def load(batch: int) -> pa.Table:
@@ -220,4 +221,4 @@ class Table:
             with self._file(index) as file:
                 return file.read_row_group(group)
 
-        return Run(firsts, rows, load)
+        return Run(firsts, sizes, load)

@@ -19,8 +19,8 @@ import pyarrow as pa
 from fate_flow.data.order import Key, equal_to_next, key_of, lower_bound, shortlex_order
 
 _RUN = "__run__"
-#: Rows of one merged range, about.
-_RANGE_ROWS = 262_144
+#: Bytes of one merged range, about.
+_RANGE_BYTES = 24 << 20
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Run:
 
     Attributes:
         firsts: key of each batch's first row; batches have at least one row.
-        rows: number of rows of each batch.
+        sizes: bytes of each batch in memory, about.
         load: reads batch ``i``; its columns are the same in all runs of a merge.
     """
 
     firsts: Sequence[Key]
-    rows: Sequence[int]
+    sizes: Sequence[int]
     load: Callable[[int], pa.Table]
 
 
@@ -46,7 +46,7 @@ def merge(
     runs: Sequence[Run],
     id_column: str,
     on_dropped: OnDropped | None = None,
-    range_rows: int = _RANGE_ROWS,
+    range_bytes: int = _RANGE_BYTES,
 ) -> Iterator[pa.Table]:
     """Rows of all runs in canonical order; of equal ids the row of the *last* run is kept.
 
@@ -54,10 +54,10 @@ def merge(
         runs: each with distinct ids.
         id_column: name of the id column.
         on_dropped: called for every range that had equal ids.
-        range_rows: rows of one merged range, about.
+        range_bytes: size of one merged range, about.
     """
     cursors = [_Cursor(run, id_column) for run in runs]
-    for end in [*_splitters(runs, range_rows), None]:
+    for end in [*_splitters(runs, range_bytes), None]:
         parts = []
         for index, cursor in enumerate(cursors):
             for part in cursor.take_below(end):
@@ -67,18 +67,18 @@ def merge(
             yield _merge_range(parts, id_column, on_dropped)
 
 
-def _splitters(runs: Sequence[Run], range_rows: int) -> list[Key]:
-    """Keys at which ranges end, so that each range holds about ``range_rows`` rows."""
+def _splitters(runs: Sequence[Run], range_bytes: int) -> list[Key]:
+    """Keys at which ranges end, so that each range holds about ``range_bytes``."""
     starts = sorted(
-        (first, rows) for run in runs for first, rows in zip(run.firsts, run.rows, strict=True)
+        (first, size) for run in runs for first, size in zip(run.firsts, run.sizes, strict=True)
     )
     splitters: list[Key] = []
-    rows_so_far = 0
-    for first, rows in starts:
-        if rows_so_far >= range_rows:
+    collected = 0
+    for first, size in starts:
+        if collected >= range_bytes:
             splitters.append(first)
-            rows_so_far = 0
-        rows_so_far += rows
+            collected = 0
+        collected += size
     return splitters
 
 

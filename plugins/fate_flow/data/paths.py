@@ -18,19 +18,24 @@ _OWN_FILES = ("fate_flow.yaml", "fate_flow_sqlite.db")
 
 def _resolve(path: str, home: Path | None) -> Path:
     base = (home if home is not None else settings.default_home()).resolve()
+    storage = settings.inspect(base)[0].storage_root.resolve()
     if not path or "\0" in path:
         raise DataError("the path of the file is empty", remedy="Give the path of a file")
     resolved = (base / Path(path).expanduser()).resolve()
-    is_inside = resolved.is_relative_to(base)
-    if not Path(path).expanduser().is_absolute() and not is_inside:
+    if not Path(path).expanduser().is_absolute() and not resolved.is_relative_to(base):
         raise DataError(
             f"{path} leads out of the site's home", remedy="Give an absolute path instead"
         )
-    if is_inside:
-        first = resolved.relative_to(base).parts[:1]
-        if first and (first[0] in _OWN_FOLDERS or first[0].startswith(_OWN_FILES)):
-            raise DataError(f"{path} belongs to the site's own state", remedy="Choose another file")
+    if any(_is_own(resolved, root) for root in (base, storage)):
+        raise DataError(f"{path} belongs to the site's own state", remedy="Choose another file")
     return resolved
+
+
+def _is_own(path: Path, root: Path) -> bool:
+    if not path.is_relative_to(root):
+        return False
+    first = path.relative_to(root).parts[:1]
+    return bool(first) and (first[0] in _OWN_FOLDERS or first[0].startswith(_OWN_FILES))
 
 
 def readable_file(path: str, home: Path | None = None) -> Path:

@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 #: How long replaced data is kept for readers that opened it before.
-GRACE_SECONDS = 600.0
+GRACE_SECONDS = 3600.0
 #: Age at which unfinished work of a crashed writer is removed.
 SCRATCH_SECONDS = 86_400.0
 
@@ -325,7 +325,7 @@ def _typed(run: Run, schema: pa.Schema) -> Run:
         rows = pa.concat_tables([empty, run.load(batch)], promote_options="permissive")
         return rows.select(schema.names)
 
-    return Run(run.firsts, run.rows, load)
+    return Run(run.firsts, run.sizes, load)
 
 
 class TableWriter:

@@ -27,8 +27,8 @@ from fate_flow.data.table import LABEL, SID, VALUE, Table, TableKind, TableSchem
 from fate_flow.errors import DataError, InvalidInputError, Problem
 
 BLOCK_BYTES = 32 << 20
-#: Rows of one batch of a run: what a merge keeps of each run in memory.
-_RUN_BATCH_ROWS = 8_192
+#: Size of one batch of a run: what a merge keeps of each run in memory.
+_RUN_BATCH_BYTES = 256 << 10
 MOST_PARTITIONS = 1023
 _SHOWN_IDS = 5
 _REMEMBERED_VERSIONS = 10
@@ -142,7 +142,7 @@ def _check_arguments(partitions: int, delimiter: str, drop: int) -> None:
             )
         )
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in "\r\n\0":
-        problems.append(Problem("delimitor", f"found {delimiter!r}", "one ASCII character"))
+        problems.append(Problem("delimiter", f"found {delimiter!r}", "one ASCII character"))
     if drop not in (KEEP_AND_ADD, DESTROY_FIRST, REFUSE):
         problems.append(Problem("drop", f"found {drop!r}", "0, 1 or 2"))
     if problems:
@@ -267,19 +267,20 @@ def _header(line: bytes, delimiter: str, file: str) -> list[str]:
 
 
 def _write_run(path: Path, batch: pa.Table) -> Run:
-    firsts, rows = [], []
+    firsts, sizes = [], []
+    batch_rows = max(1, batch.num_rows * _RUN_BATCH_BYTES // max(batch.nbytes, 1))
     with pa.ipc.new_file(str(path), batch.schema) as writer:
-        for start in range(0, batch.num_rows, _RUN_BATCH_ROWS):
-            piece = batch.slice(start, _RUN_BATCH_ROWS).combine_chunks()
+        for start in range(0, batch.num_rows, batch_rows):
+            piece = batch.slice(start, batch_rows).combine_chunks()
             writer.write_table(piece)
             firsts.append(key_of(piece.column(SID)[0].as_py()))
-            rows.append(piece.num_rows)
+            sizes.append(piece.nbytes)
 
     def load(index: int) -> pa.Table:
         with pa.OSFile(str(path)) as source:
             return pa.Table.from_batches([pa.ipc.open_file(source).get_batch(index)])
 
-    return Run(firsts, rows, load)
+    return Run(firsts, sizes, load)
 
 
 def _check_fits(before: Table, schema: TableSchema, name: str) -> None:

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 from fate_flow.data.order import first_disorder, key_of
 from fate_flow.errors import DataError
 
-#: Rows of one Parquet row group, the unit of reading.
+#: Rows of one Parquet row group, the unit of reading; fewer when rows are long.
 BLOCK_ROWS = 65_536
+_BLOCK_BYTES = 64 << 20
+_FEWEST_ROWS_PER_BLOCK = 256
 #: Below this many rows a partition is not worth a file of its own.
 _FEWEST_ROWS_PER_FILE = 16_384
 _ROWS_PER_FILE = 1_048_576
@@ -44,6 +46,7 @@ class PartitionWriter:
         self._waiting: list[pa.Table] = []
         self._rows_waiting = 0
         self._schema: pa.Schema | None = None
+        self._block_rows = BLOCK_ROWS
 
     def write(self, rows: pa.Table) -> None:
         if self._schema is None:
@@ -52,11 +55,13 @@ class PartitionWriter:
         if not rows.num_rows:
             return
         self._check_order(rows)
+        fitting = _BLOCK_BYTES * rows.num_rows // max(rows.nbytes, 1)
+        self._block_rows = max(min(self._block_rows, fitting), _FEWEST_ROWS_PER_BLOCK)
         self._count += rows.num_rows
         self._waiting.append(rows)
         self._rows_waiting += rows.num_rows
-        while self._rows_waiting >= min(BLOCK_ROWS, self._room):
-            self._write_block(min(BLOCK_ROWS, self._room))
+        while self._rows_waiting >= (size := min(self._block_rows, self._room)):
+            self._write_block(size)
 
     @property
     def _room(self) -> int:

@@ -39,7 +39,7 @@ def test_effective_defaults() -> None:
         "table_name": "",
         "work_mode": 0,
         "in_version": False,
-        "delimitor": ",",
+        "delimiter": ",",
         "drop": 0,
     }
 
@@ -53,7 +53,7 @@ def test_effective_defaults() -> None:
         ({"partition": 1024}, "partition"),
         ({"namespace": ""}, "namespace"),
         ({"table_name": "x" * 201}, "table_name"),
-        ({"delimitor": "||"}, "delimitor"),
+        ({"delimiter": "||"}, "delimiter"),
         ({"drop": 3}, "drop"),
         ({"in_version": []}, "in_version"),
     ],

@@ -72,3 +72,12 @@ def test_writing_makes_the_folder(home: Path) -> None:
 def test_refused_for_writing(home: Path, path: str, expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         writable_file(path, home)
+
+
+def test_storage_elsewhere_is_the_site_s_own_too(home: Path) -> None:
+    storage = home.parent / "storage"
+    (storage / "tables").mkdir(parents=True)
+    (storage / "tables" / "x").write_text("x")
+    (home / "fate_flow.yaml").write_text(f"STORAGE: {storage}\n")
+    with pytest.raises(DataError, match="own state"):
+        readable_file(str(storage / "tables" / "x"), home)

@@ -60,7 +60,11 @@ def instances(rows: int, columns: int = 3) -> tuple[pa.Table, TableSchema, np.nd
 
 class TestPut:
     @given(ids_lists)
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        deadline=None,
+        max_examples=30,
+    )
     def test_rows_come_back_in_shortlex_order(self, store: TableStore, ids: list[str]) -> None:
         table = store.put("n", "t", raw(ids), RAW)
         assert table.ids().to_pylist() == shortlex(ids)
@@ -240,7 +244,11 @@ class TestInfo:
 
 class TestUnionAndSelect:
     @given(ids_lists, ids_lists)
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        deadline=None,
+        max_examples=30,
+    )
     def test_union_keeps_the_first_of_equals(
         self, store: TableStore, first: list[str], second: list[str]
     ) -> None:
@@ -273,7 +281,11 @@ class TestUnionAndSelect:
         assert store.union("n", "both", [one, two]).features().tolist() == [[1.0], [0.5]]
 
     @given(ids_lists, ids_lists)
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        deadline=None,
+        max_examples=30,
+    )
     def test_select(self, store: TableStore, ids: list[str], wanted: list[str]) -> None:
         table = store.put("n", "t", raw(ids), RAW)
         asked = pa.array(wanted + wanted[:1], pa.string())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -232,3 +235,39 @@ class TestBadFiles:
     def test_arguments(self, store: TableStore, arguments: dict[str, int], expected: str) -> None:
         with pytest.raises(InvalidInputError, match=expected):
             upload(store, write(store, "id,x\na,1\n"), "n", "t", **arguments)
+
+
+_MEASURE = """
+import json, resource, sys
+from pathlib import Path
+from fate_flow.data.table import TableStore
+from fate_flow.data.upload import upload
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+folder = Path(sys.argv[1])
+(folder / "small.csv").write_text("id,x\\na,1\\n")
+store = TableStore(folder / "tables")
+upload(store, folder / "small.csv", "n", "small")
+before = peak()
+report = upload(store, folder / "big.csv", "n", "big", head=False)
+print(json.dumps({"rows": report.actual_count, "kilobytes": peak() - before}))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    item = "0.123456," * 40
+    with (tmp_path / "big.csv").open("w") as handle:
+        for start in range(0, 1_500_000, 10_000):
+            handle.writelines(
+                f"u{(index * 7919) % 1_500_000},{item}1\n" for index in range(start, start + 10_000)
+            )
+    assert (tmp_path / "big.csv").stat().st_size > 540_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    found = json.loads(done.stdout)
+    assert found["rows"] == 1_500_000
+    assert found["kilobytes"] < 400_000

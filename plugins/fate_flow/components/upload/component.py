@@ -29,7 +29,7 @@ class Upload(Component[UploadParam]):
             name,
             head=bool(param.head),
             partitions=param.partition,
-            delimiter=param.delimitor,
+            delimiter=param.delimiter,
             drop=param.drop,
             in_version=param.in_version,
             progress=lambda share: tracker.progress(share, f"uploading {path.name}"),

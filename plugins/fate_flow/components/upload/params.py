@@ -35,7 +35,7 @@ def _switch() -> Check:
 
 @dataclass
 class UploadParam(Param):
-    """Parameters of Upload; ``delimitor`` and ``drop`` are additions to FATE 1.4's."""
+    """Parameters of Upload; ``delimiter`` and ``drop`` are additions to FATE 1.4's."""
 
     conf_name: ClassVar[str] = "UploadParam"
 
@@ -46,7 +46,7 @@ class UploadParam(Param):
     table_name: str | None = param("", text() | null())
     work_mode: int = param(0, _number_or_text(0, 1))
     in_version: bool = param(False, boolean() | _switch())
-    delimitor: str = param(",", text())
+    delimiter: str = param(",", text())
     drop: int = param(0, _number_or_text(0, 2))
 
     def check(self) -> Iterator[Problem]:
@@ -58,5 +58,5 @@ class UploadParam(Param):
                 yield Problem(
                     name, f"found a text of {len(value.encode())} bytes", "1 to 200 bytes"
                 )
-        if len(self.delimitor) != 1 or not self.delimitor.isascii() or self.delimitor in "\r\n\0":
-            yield Problem("delimitor", f"found {self.delimitor!r}", "one ASCII character")
+        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in "\r\n\0":
+            yield Problem("delimiter", f"found {self.delimiter!r}", "one ASCII character")
