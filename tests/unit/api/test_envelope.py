@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from fate_flow.api.envelope import answer
@@ -135,3 +136,19 @@ def test_openapi_has_an_example_for_each_route(client: TestClient) -> None:
             assert operation.get("summary") or operation.get("description")
     assert without == []
     assert "progress" in json.dumps(document["paths"]["/job/query"])
+
+
+def test_mounted_below_a_prefix_it_answers_for_itself(site: Site) -> None:
+    """As in Airflow's API server: errors stay envelopes and do not reach the outer app."""
+    outer = FastAPI()
+    outer.mount("/v1", site.app)
+    with TestClient(outer, base_url="http://127.0.0.1:9380") as client:
+        missing = client.post("/v1/nowhere")
+        assert missing.status_code == 404
+        assert "there is no /v1/nowhere in this API" in missing.json()["retmsg"]
+        assert client.get("/v1/job/query").json()["retcode"] == 100
+        found = client.post("/v1/job/query", json={"job_id": "1"}).json()
+        assert found == {"retcode": 101, "retmsg": "find job failed"}
+        foreign = {"Origin": "http://evil.example"}
+        assert client.post("/v1/job/query", json={}, headers=foreign).status_code == 403
+        assert "/job/submit" in client.get("/v1/openapi.json").json()["paths"]

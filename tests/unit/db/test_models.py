@@ -58,7 +58,9 @@ def test_downgrade_leaves_nothing(migrated: Engine) -> None:
     assert inspect(migrated).get_table_names() == []
 
 
-@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect(), mysql.dialect()])
+@pytest.mark.parametrize(
+    "dialect", [make() for make in (sqlite.dialect, postgresql.dialect, mysql.dialect)]
+)
 def test_ddl_of_each_database(dialect: Dialect) -> None:
     for table in metadata.sorted_tables:
         text = str(CreateTable(table).compile(dialect=dialect))
