@@ -104,3 +104,21 @@ def test_recorded_messages_are_read(party: Party) -> None:
     learnt = DataIOParamMessage.FromString((stored / "DataIOParam").read_bytes())
     assert as_json(meta) == expected["meta"]["meta_data"]
     assert as_json(learnt) == expected["data"]
+
+
+def test_tag_example_counts_a_repeated_tag_once(tmp_path: Path) -> None:
+    source = reference_path("examples-1.4", "data", "tag_value_1000_140.csv")
+    store = TableStore(tmp_path / "tables")
+    table = upload(store, source, "n", "t", head=False).table
+    conf = {"input_format": "tag", "tag_with_value": True, "with_label": False}
+    inputs = TaskInputs(data={"args": {"data": table}})
+    result = run_component("DataIO", {HOST: store}, {HOST: conf}, {HOST: inputs})[HOST].output.data
+    assert result is not None
+    expected = {
+        key: {tag: float(value) for tag, _, value in (item.partition(":") for item in items)}
+        for key, *items in (line.split(",") for line in source.read_text().splitlines())
+    }
+    assert list(result.schema.header) == sorted({tag for row in expected.values() for tag in row})
+    for key, row in zip(result.ids().to_pylist(), result.features(), strict=True):
+        found = {tag: value for tag, value in zip(result.schema.header, row, strict=True) if value}
+        assert found == expected[key]

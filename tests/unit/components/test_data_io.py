@@ -411,7 +411,11 @@ class TestSparse:
         assert model_of(result)["header"] == ["big", "blue", "red"]
 
     def test_tags_with_values(self, bench: Bench) -> None:
-        arguments = {"input_format": "tag", "tag_with_value": True, "with_label": False}
+        arguments: dict[str, Any] = {
+            "input_format": "tag",
+            "tag_with_value": True,
+            "with_label": False,
+        }
         fitted = bench.run("a,t2:5,t1:0.5\nb,t1\nc\n", head=False, **arguments)
         assert preview(fitted.output.data) == (  # type: ignore[arg-type]
             ["sid", "t1", "t2"],

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -232,7 +233,7 @@ class TestBadFiles:
             ({"drop": 3}, "0, 1 or 2"),
         ],
     )
-    def test_arguments(self, store: TableStore, arguments: dict[str, int], expected: str) -> None:
+    def test_arguments(self, store: TableStore, arguments: dict[str, Any], expected: str) -> None:
         with pytest.raises(InvalidInputError, match=expected):
             upload(store, write(store, "id,x\na,1\n"), "n", "t", **arguments)
 
