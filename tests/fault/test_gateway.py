@@ -59,6 +59,8 @@ def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
     process.start()
     yield process
     process.stop()
+    assert "Traceback" not in process.log
+    assert "never retrieved" not in process.log
 
 
 class HostProcess:

@@ -26,6 +26,7 @@ from fate_flow.errors import (
 )
 from fate_flow.federation.client import GatewaySession, connect
 from fate_flow.federation.failures import JobCanceledError
+from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.runtime.context import Federation
 from tests.support.gateway import ARBITER, GUEST, HOST, JOB, GatewayProcess
 
@@ -133,6 +134,34 @@ def test_a_large_value_passes_in_bounded_memory(gateway: GatewayProcess) -> None
         watcher.join()
     assert peak < 150e6, f"{peak / 1e6:.0f} MB"
     assert not list((gateway.home / "gateway" / "values").iterdir())
+
+
+def test_a_slow_receiver_does_not_fill_the_gateway(gateway: GatewayProcess) -> None:
+    value = b"s" * 200_000_000
+    with (
+        gateway.session(GUEST, component="slow_0", roles=PAIR) as guest,
+        gateway.session(HOST, component="slow_0", roles=PAIR) as host,
+    ):
+        together(guest=guest.join, host=host.join)
+        guest.send("matrix", value, HOST)
+        before = gateway.rss()
+        request = pb.ReceiveRequest(
+            caller=host._caller,
+            attempt=host._attempt,
+            message=pb.MessageRef(
+                variable="matrix", tag="default", sender=pb.PartyRef(role="guest", party_id=9999)
+            ),
+            timeout=5.0,
+        )
+        replies = host._stub.Receive(request, metadata=host._metadata)
+        assert next(replies).header.size > len(value)
+        for _ in range(3):
+            next(replies)
+            time.sleep(0.3)
+        assert gateway.rss() - before < 30e6
+        replies.cancel()
+        # What was broken off is still there, whole.
+        assert host.receive("matrix", GUEST) == value
 
 
 def test_small_values_beyond_the_memory_go_to_disk_and_leave(gateway: GatewayProcess) -> None:

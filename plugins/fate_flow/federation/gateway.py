@@ -24,12 +24,9 @@ from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.federation import rpc
 from fate_flow.federation.channel import Tls, server_options
 from fate_flow.federation.routing import Router
-from fate_flow.federation.service import (
-    ControlService,
-    GatewayService,
-    GatewayState,
-    StatusService,
-)
+from fate_flow.federation.service import GatewayService
+from fate_flow.federation.site_service import ControlService, StatusService
+from fate_flow.federation.state import GatewayState
 from fate_flow.federation.store import BlobStore
 from fate_flow.version import __version__
 
@@ -84,6 +81,14 @@ class Gateway:
                 f"the gateway cannot bind {address}",
                 remedy="Another process may use the port; change IP or GRPC_PORT, or end it",
             )
+        # Not before the port is ours: another gateway's values may lie in the folder.
+        try:
+            state.store.open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the gateway cannot use its folder for values: {error.strerror}",
+                remedy="Another gateway may run with this home, or the folder is not writable",
+            ) from None
         await server.start()
         return cls(state, server, port)
 
@@ -96,13 +101,10 @@ def state_of(settings: site_settings.Settings) -> GatewayState:
     """The state of a site's gateway.
 
     Raises:
-        ConfigurationError: no secret, or the folder for values cannot be used.
+        ConfigurationError: no secret, or PARTIES cannot be read.
     """
     folder = settings.storage_root / "gateway" / "values"
-    try:
-        store = BlobStore(folder, settings.MAILBOX_MEMORY_BYTES, settings.MAILBOX_DISK_BYTES)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be used: {error}") from None
+    store = BlobStore(folder, settings.MAILBOX_MEMORY_BYTES, settings.MAILBOX_DISK_BYTES)
     return GatewayState(settings.secret(), store, Router.from_setting(settings.PARTIES))
 
 

@@ -93,18 +93,26 @@ def _reader(message_class: Any, *, pieces: bool) -> Callable[[bytes], Any]:
         return message_class.FromString  # type: ignore[no-any-return]
 
     def read(data: bytes) -> Any:
-        if data and data[0] == _DATA_TAG:
-            size = position = 0
-            for position in range(1, min(len(data), 6)):
-                size |= (data[position] & 0x7F) << 7 * (position - 1)
-                if data[position] < 0x80:
-                    break
-            if size == len(data) - position - 1:
-                return memoryview(data)[position + 1 :]
+        piece = _piece(data)
+        if piece is not None:
+            return piece
         message = message_class.FromString(data)
         return message if message.HasField("header") else memoryview(message.data)
 
     return read
+
+
+def _piece(data: bytes) -> memoryview | None:
+    """What a message holds that has nothing but ``data``; None: something else."""
+    if not data or data[0] != _DATA_TAG:
+        return None
+    size = 0
+    for position in range(1, min(len(data), 6)):
+        size |= (data[position] & 0x7F) << 7 * (position - 1)
+        if data[position] < 0x80:
+            start = position + 1
+            return memoryview(data)[start:] if size == len(data) - start else None
+    return None
 
 
 def _prefix(size: int) -> bytes:

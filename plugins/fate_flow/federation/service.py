@@ -1,17 +1,12 @@
-"""The RPCs: check the caller, translate messages, leave the rest to the rooms."""
+"""The RPCs of tasks: check the caller, translate messages, leave the rest to the rooms."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import time
-import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
-
-import grpc
-import grpc.aio
 
 from fate_flow.entities import Party
 from fate_flow.errors import (
@@ -26,97 +21,24 @@ from fate_flow.federation.addresses import (
     CHUNK_BYTES,
     MAX_REASON_CHARACTERS,
     Slot,
-    check_name,
     check_party,
     check_tag,
     check_variable,
     printable,
 )
-from fate_flow.federation.attempts import Attempt, Coordinator, Member, Room
-from fate_flow.federation.diagnosis import Counters, Wait, Waits
-from fate_flow.federation.failures import status_of
+from fate_flow.federation.attempts import Attempt, Member, Room
+from fate_flow.federation.diagnosis import Wait
 from fate_flow.federation.mailbox import Value
 from fate_flow.federation.proto import gateway_pb2 as pb
-from fate_flow.federation.routing import Router
-from fate_flow.federation.store import Blob, BlobStore
-from fate_flow.federation.tokens import (
-    Claims,
-    ForeignTokenError,
-    TokenError,
-    verify,
-    verify_site,
-)
-from fate_flow.version import __version__
+from fate_flow.federation.state import GatewayState, refs, text_of
+from fate_flow.federation.store import Blob
 
 log = logging.getLogger("fate_flow.gateway")
-_AUDIT = logging.getLogger("fate_flow.gateway.audit")
 
 _MAX_PARTIES = 1000
 _MAX_COUNT = 2**31 - 1
 _MAX_TIMEOUT = 30 * 86_400.0
 _DIGEST_BYTES = 32
-
-
-class GatewayState:
-    """What the services share."""
-
-    def __init__(
-        self,
-        secret: bytes,
-        store: BlobStore,
-        router: Router | None = None,
-        *,
-        grace: float = 3.0,
-    ) -> None:
-        self.secret = secret
-        self.store = store
-        self.router = router or Router()
-        self.counters = Counters()
-        self.waits = Waits()
-        self.rooms = Coordinator(store, self.counters, grace=grace)
-        #: Tells clients whether the process they talk to is the one they joined.
-        self.incarnation = uuid.uuid4().hex
-        self.started = time.monotonic()
-
-    @contextlib.asynccontextmanager
-    async def answering(self, context: Any, method: str) -> AsyncIterator[None]:
-        """Turns our errors into refusals with a reason, and unforeseen ones into a plain one."""
-        try:
-            yield
-        except FateFlowError as error:
-            if isinstance(error, TokenError):
-                self.counters.add("calls_refused")
-                _AUDIT.warning("refused %s from %s: %s", method, context.peer(), error.message)
-            elif isinstance(error, ProtocolError):
-                log.warning("refused %s from %s: %s", method, context.peer(), error.message)
-            await context.abort(status_of(error), _text(error), ((rpc.ERROR_KEY, error.code),))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception:
-            log.exception("%s failed", method)
-            await context.abort(
-                grpc.StatusCode.INTERNAL, "the gateway has an error of its own; see its log"
-            )
-
-    def claims(self, context: Any, caller: pb.Caller) -> Claims:
-        """What the call's token allows, checked against who the call says it is.
-
-        Raises:
-            TokenError
-        """
-        claims = verify(self.secret, _token(context))
-        named = (caller.job_id, caller.component, caller.party.role, caller.party.party_id)
-        if named != (claims.job_id, claims.component, claims.party.role, claims.party.party_id):
-            raise ForeignTokenError(
-                f"a token of {claims.who} was used for {printable(caller.party.role)} "
-                f"{caller.party.party_id} in {printable(caller.component)} of job "
-                f"{printable(caller.job_id)}"
-            )
-        check_name("session id", caller.session_id)
-        return claims
-
-    def require_site(self, context: Any) -> None:
-        verify_site(self.secret, _token(context))
 
 
 class GatewayService:
@@ -130,6 +52,7 @@ class GatewayService:
         self, requests: AsyncIterator[pb.AttachRequest], context: Any
     ) -> AsyncIterator[pb.AttachEvent]:
         async with self._state.answering(context, "Attach"):
+            self._state.authenticate(context)
             hello = (await anext(requests, pb.AttachRequest())).hello
             claims = self._state.claims(context, hello.caller)
             room = self._rooms.room(claims.job_id, claims.component)
@@ -140,7 +63,7 @@ class GatewayService:
 
             def push(number: int, error: FateFlowError) -> None:
                 reference = pb.AttemptRef(incarnation=self._state.incarnation, number=number)
-                over = pb.Over(attempt=reference, error=error.code, reason=_text(error))
+                over = pb.Over(attempt=reference, error=error.code, reason=text_of(error))
                 events.put_nowait(pb.AttachEvent(over=over))
 
             member.push = push
@@ -199,7 +122,7 @@ class GatewayService:
             wait = _wait(room, member, room.number + 1, "join", request.timeout)
 
             def report(missing: Sequence[Party]) -> pb.JoinEvent:
-                return pb.JoinEvent(waiting=pb.Waiting(parties=_refs(missing)))
+                return pb.JoinEvent(waiting=pb.Waiting(parties=refs(missing)))
 
             with self._state.waits.open(wait):
                 progress = _Progress(context, report)
@@ -216,6 +139,7 @@ class GatewayService:
         self, requests: AsyncIterator[pb.SendRequest | rpc.Piece], context: Any
     ) -> pb.SendReply:
         async with self._state.answering(context, "Send"):
+            self._state.authenticate(context)
             first = await anext(requests, None)
             if not isinstance(first, pb.SendRequest):
                 raise ProtocolError("a value came without a header")
@@ -346,7 +270,7 @@ class GatewayService:
             wait = _wait(room, member, attempt.number, "finish", request.timeout)
 
             def report(missing: Sequence[Party]) -> pb.FinishEvent:
-                return pb.FinishEvent(waiting=pb.Waiting(parties=_refs(missing)))
+                return pb.FinishEvent(waiting=pb.Waiting(parties=refs(missing)))
 
             with self._state.waits.open(wait):
                 await room.finish(member, attempt, wait, _Progress(context, report))
@@ -392,71 +316,6 @@ class _Progress:
             await self._context.write(self._event(missing))
 
 
-class ControlService:
-    """Service ``Control`` of the proto: for the site's own API."""
-
-    def __init__(self, state: GatewayState) -> None:
-        self._state = state
-
-    async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.CancelReply:  # noqa: N802
-        async with self._state.answering(context, "Cancel"):
-            self._state.require_site(context)
-            check_name("job id", request.job_id)
-            reason = printable(request.reason, MAX_REASON_CHARACTERS) or "no reason given"
-            return pb.CancelReply(tasks=self._state.rooms.cancel(request.job_id, reason))
-        raise AssertionError("answering() ends the call")
-
-    async def Reset(self, request: pb.ResetRequest, context: Any) -> pb.ResetReply:  # noqa: N802
-        async with self._state.answering(context, "Reset"):
-            self._state.require_site(context)
-            check_name("job id", request.job_id)
-            count = self._state.rooms.reset(request.job_id, request.component)
-            return pb.ResetReply(components=count)
-        raise AssertionError("answering() ends the call")
-
-
-class StatusService:
-    """Service ``Status`` of the proto: health, open waits, what lies in the mailbox."""
-
-    def __init__(self, state: GatewayState) -> None:
-        self._state = state
-
-    async def Health(self, request: pb.HealthRequest, context: Any) -> pb.HealthReply:  # noqa: N802
-        uptime = time.monotonic() - self._state.started
-        return pb.HealthReply(
-            incarnation=self._state.incarnation, version=__version__, uptime=uptime
-        )
-
-    async def Waits(self, request: pb.WaitsRequest, context: Any) -> pb.WaitsReply:  # noqa: N802
-        async with self._state.answering(context, "Waits"):
-            self._state.require_site(context)
-            store = self._state.store
-            counters = {
-                **self._state.counters.values(),
-                "memory_bytes": store.memory_used,
-                "disk_bytes": store.disk_used,
-                "spilled_bytes": store.spilled_bytes,
-            }
-            waits = [_wait_message(wait) for wait in self._state.waits.list(request.job_id)]
-            return pb.WaitsReply(waits=waits, counters=counters)
-        raise AssertionError("answering() ends the call")
-
-    async def Mailbox(self, request: pb.MailboxRequest, context: Any) -> pb.MailboxReply:  # noqa: N802
-        async with self._state.answering(context, "Mailbox"):
-            self._state.require_site(context)
-            return pb.MailboxReply(
-                entries=[
-                    entry
-                    for room in self._state.rooms.rooms.values()
-                    if room.job_id == request.job_id or not request.job_id
-                    for entry in _entries(room)
-                ],
-                memory_bytes=self._state.store.memory_used,
-                disk_bytes=self._state.store.disk_used,
-            )
-        raise AssertionError("answering() ends the call")
-
-
 async def _nothing() -> AsyncIterator[rpc.Piece]:
     """The rest of a value that came in one message."""
     for piece in list[rpc.Piece]():
@@ -465,41 +324,6 @@ async def _nothing() -> AsyncIterator[rpc.Piece]:
 
 def _header(value: Value) -> pb.ReceiveHeader:
     return pb.ReceiveHeader(size=value.size, digest=value.digest)
-
-
-def _entries(room: Room) -> Iterable[pb.MailboxEntry]:
-    if room.attempt is None:
-        return
-    for value, slots in room.attempt.mailbox.entries():
-        if value.blob is not None and slots:
-            yield pb.MailboxEntry(
-                job_id=room.job_id,
-                component=room.component,
-                attempt=room.attempt.number,
-                variable=slots[0].variable,
-                tag=slots[0].tag,
-                sender=_ref(slots[0].sender),
-                receivers=_refs(slot.receiver for slot in slots),
-                size=value.size,
-                available=value.blob.available,
-                on_disk=value.blob.on_disk,
-            )
-
-
-def _wait_message(wait: Wait) -> pb.Wait:
-    return pb.Wait(
-        job_id=wait.job_id,
-        component=wait.component,
-        attempt=wait.attempt,
-        waiting=_ref(wait.party),
-        waited_for=_refs(wait.waited_for),
-        kind=wait.kind,
-        variable=wait.variable,
-        tag=wait.tag,
-        seconds=wait.seconds,
-        deadline=wait.timeout,
-        text=wait.text,
-    )
 
 
 def _wait(room: Room, member: Member, attempt: int, kind: str, timeout: float) -> Wait:
@@ -522,22 +346,3 @@ def _parties(references: Sequence[pb.PartyRef]) -> frozenset[Party]:
     if not 1 <= len(references) <= _MAX_PARTIES:
         raise ProtocolError(f"{len(references)} parties were named; allowed: 1 to {_MAX_PARTIES}")
     return frozenset(check_party(r.role, r.party_id) for r in references)
-
-
-def _ref(party: Party) -> pb.PartyRef:
-    return pb.PartyRef(role=party.role, party_id=party.party_id)
-
-
-def _refs(parties: Iterable[Party]) -> list[pb.PartyRef]:
-    return [_ref(party) for party in parties]
-
-
-def _text(error: FateFlowError) -> str:
-    return printable(str(error), MAX_REASON_CHARACTERS + 200)
-
-
-def _token(context: Any) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str):
-            return value.removeprefix("Bearer ").strip()
-    return ""

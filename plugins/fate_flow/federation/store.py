@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 from collections import deque
@@ -164,14 +165,12 @@ class BlobStore:
     """Gives room to values.
 
     Args:
-        folder: for files; emptied now, because what a killed gateway left is of no use.
+        folder: for files; made by :meth:`open`.
         memory_limit: bytes of values kept in memory.
         disk_limit: bytes of values kept in files; beyond it senders wait.
     """
 
     def __init__(self, folder: Path, memory_limit: int, disk_limit: int) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
         self.memory_limit = memory_limit
         self.disk_limit = disk_limit
         self.memory_used = 0
@@ -179,8 +178,26 @@ class BlobStore:
         self.spilled_bytes = 0
         self._folder = folder
         self._count = 0
+        self._lock: int | None = None
         self._queue: deque[object] = deque()
         self._changed = Signal()
+
+    def open(self) -> None:
+        """Take the folder; what a killed gateway left in it is of no use and removed.
+
+        Raises:
+            OSError: it cannot be written, or another process has taken it.
+        """
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self._folder.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(mode=0o700)
 
     @property
     def largest(self) -> int:
@@ -242,7 +259,10 @@ class BlobStore:
         self.wake()
 
     def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = None
 
     def _try(self, size: int, *, may_spill: bool) -> Blob | None:
         fits = self.memory_used + size <= self.memory_limit
