@@ -30,12 +30,12 @@ $(BIN)/python:
 $(RUN_STAMP): $(SOURCES) | $(BIN)/python
 	@if [ -e $(TEST_STAMP) ]; then exit 0; fi; \
 		echo "installing the package (a few minutes the first time) ..."; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+		$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt .
 	@touch $@
 
 $(TEST_STAMP): setup.cfg setup.py pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the package for development (a few minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
 		-e '.[test,dev,postgres,mysql]'
 	@touch $@
 
