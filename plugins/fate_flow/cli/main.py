@@ -168,7 +168,11 @@ def _home(arguments: argparse.Namespace) -> Path:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    return load(_home(arguments))
+    from fate_flow.cli import site
+
+    home = _home(arguments)
+    site.require_site(home)
+    return load(home)
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -279,7 +283,6 @@ def _migrate(arguments: argparse.Namespace) -> int:
     from fate_flow.cli import site
 
     settings = _settings(arguments)
-    site.require_site(settings)
     site.write_airflow_config(settings)
     site.migrate(settings, force=True)
     print("the schema is up to date")
@@ -290,7 +293,6 @@ def _env(arguments: argparse.Namespace) -> int:
     from fate_flow.cli import site
 
     settings = _settings(arguments)
-    site.require_site(settings)
     for name, value in site.site_variables(settings).items():
         print(f"export {name}={shlex.quote(value)}")
     return EXIT_OK

@@ -82,7 +82,7 @@ def start(
         ConfigurationError: not a site, or a port is taken.
         StartFailedError: a process of the site does not come up.
     """
-    site.require_site(settings)
+    site.require_site(settings.home)
     if supervisor.read_state(settings) is not None:
         say("the site is running already")
         wait_until_ready(settings, say, timeout=timeout)

@@ -139,15 +139,15 @@ def _write(path: Path, text: str, mode: int) -> None:
     temporary.replace(path)
 
 
-def require_site(settings: Settings) -> None:
+def require_site(home: Path) -> None:
     """Refuse to work on a folder that is not a site.
 
     Raises:
         ConfigurationError: ``fate_flow init`` was not run here.
     """
-    if not (settings.home / FILE_NAME).exists() or not settings.secret_file.exists():
+    if not (home / FILE_NAME).exists() or not (home / "conf" / "site_secret").exists():
         raise ConfigurationError(
-            f"{settings.home} is not a site", remedy=f"Run: fate_flow init --home {settings.home}"
+            f"{home} is not a site", remedy=f"Run: fate_flow init --home {home}"
         )
 
 

@@ -1,0 +1,81 @@
+"""``fate_flow check``: what is wrong is found, all at once, and no secret is shown."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from fate_flow.cli import check, site
+from tests.support.service import free_ports
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("FATE_FLOW_HOME", raising=False)
+    http_port, grpc_port = free_ports(2)
+    folder = tmp_path / "site"
+    site.initialise(folder, {"HTTP_PORT": http_port, "GRPC_PORT": grpc_port})
+    return folder
+
+
+def test_a_fresh_site_lacks_only_its_schema(home: Path) -> None:
+    report = check.examine(home)
+    assert report.errors == []
+    assert report.warnings == ["the schema is not up to date; run: fate_flow db migrate"]
+    assert report.settings["HTTP_PORT"][1] == "file"
+    assert report.settings["PARALLELISM"][1] == "default"
+
+
+def test_a_folder_that_is_no_site(tmp_path: Path) -> None:
+    report = check.examine(tmp_path / "nothing")
+    assert any("fate_flow.yaml is missing" in text for text in report.errors)
+    assert any("site_secret is missing" in text for text in report.errors)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_everything_wrong_is_told_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "conf" / "site_secret").chmod(0o644)
+    with (home / "fate_flow.yaml").open("a") as file:
+        file.write("\nPARALELISM: 8\nTASK_RETRIES: -1\nAIRFLOW: {core: 3}\n")
+    monkeypatch.setenv("FATE_FLOW__WORK_MODE", "7")
+    text = check.examine(home).to_text()
+    assert "can be read by others (0644)" in text
+    assert "did you mean PARALLELISM?" in text
+    assert "TASK_RETRIES: found -1" in text
+    assert "FATE_FLOW__WORK_MODE: found 7" in text
+    assert "AIRFLOW.core: found 3" in text
+    assert "5 wrong" in text
+
+
+def test_a_taken_port_is_named_with_its_holder(home: Path) -> None:
+    port = check.examine(home).settings["HTTP_PORT"][0]
+    with socket.create_server(("127.0.0.1", port)):
+        errors = check.examine(home).errors
+    assert len(errors) == 1
+    assert errors[0].startswith(f"HTTP_PORT {port}: Address already in use, held by pid")
+
+
+def test_a_damaged_secret(home: Path) -> None:
+    (home / "conf" / "site_secret").write_text("not hex\n")
+    assert any("site_secret cannot be read" in text for text in check.examine(home).errors)
+
+
+def test_an_unreachable_database_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_ports(1)[0]
+    monkeypatch.setenv("FATE_FLOW__USE_LOCAL_DATABASE", "false")
+    monkeypatch.setenv(
+        "FATE_FLOW__DATABASE",
+        '{"engine": "postgresql", "name": "n", "user": "u", "passwd": "very secret",'
+        f' "host": "127.0.0.1", "port": {port}}}',
+    )
+    report = check.examine(home)
+    assert any(f"127.0.0.1:{port}" in text for text in report.errors)
+    assert "very secret" not in report.to_text()
+    assert report.settings["DATABASE"][0]["passwd"] == "***"
+
+
+def test_secrets_are_hidden_at_any_depth() -> None:
+    shown = check.hide_secrets({"a": [{"password": "x", "user": "u"}], "api_token": "t"})
+    assert shown == {"a": [{"password": "***", "user": "u"}], "api_token": "***"}
