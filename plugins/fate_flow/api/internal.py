@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import APIRouter, Depends, Request
 
 from fate_flow import settings as site_settings
+from fate_flow.api.body import read_json
 from fate_flow.api.dependencies import DbSession
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import tokens
@@ -36,10 +37,18 @@ def task_claims(request: Request) -> Claims:
 TaskClaims = Annotated[Claims, Depends(task_claims)]
 
 
+async def report_body(request: Request, claims: TaskClaims) -> dict[str, Any]:
+    """The request's JSON, read only once the token has been checked, bounded in size."""
+    return await read_json(request)
+
+
+ReportBody = Annotated[dict[str, Any], Depends(report_body)]
+
+
 @router.post("/report")
-def report(claims: TaskClaims, session: DbSession, body: Annotated[Any, Body()]) -> dict[str, Any]:
+def report(claims: TaskClaims, body: ReportBody, session: DbSession) -> dict[str, Any]:
     """Take a batch of a task's events."""
-    apply_reports(session, claims, body if isinstance(body, dict) else {})
+    apply_reports(session, claims, body)
     return {"retcode": 0, "retmsg": "success"}
 
 

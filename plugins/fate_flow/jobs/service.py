@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from fate_flow import settings as site_settings
 from fate_flow.compiler.register import fail_run
+from fate_flow.data.paths import readable_file
 from fate_flow.db.models import Job
 from fate_flow.entities import JobStatus
 from fate_flow.errors import RETCODE_EXCEPTION, FateFlowError, NotFoundError
@@ -138,9 +139,8 @@ def submit_upload(
     """
     required = _UPLOAD_REQUIRED if file is not None else (*_UPLOAD_REQUIRED, "file")
     values = _checked(config, required)
-    path = file if file is not None else _server_path(str(values["file"]))
-    if not path.is_file():
-        raise FateFlowError(f"{path} is not exist, please check the configure")
+    home = site_settings.current().home
+    path = file if file is not None else readable_file(str(values["file"]), home)
     values["file"] = str(path)
     _refuse_filled_table(values)
     result = _submit_local(session, "upload_0", "Upload", _UPLOAD_KEYS, values, job_id)
@@ -173,11 +173,6 @@ def _checked(config: Mapping[str, Any], required: tuple[str, ...]) -> dict[str, 
     if "in_version" in values and not isinstance(values["in_version"], bool):
         values["in_version"] = str(values["in_version"]).lower() not in ("", "0", "false", "none")
     return values
-
-
-def _server_path(text: str) -> Path:
-    path = Path(text)
-    return path if path.is_absolute() else site_settings.current().home / path
 
 
 def _refuse_filled_table(values: Mapping[str, Any]) -> None:

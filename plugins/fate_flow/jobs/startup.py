@@ -27,6 +27,7 @@ from fate_flow.compiler.register import (
     register_shipped,
     sync_bundles,
 )
+from fate_flow.data.table import TableStore
 from fate_flow.db.session import create_session
 from fate_flow.entities import Party, Plan
 from fate_flow.jobs.watch import Watch
@@ -64,6 +65,7 @@ def _start() -> None:
             warm_up(session)
         with create_session() as session:
             register_shipped_dags(session)
+        TableStore(settings.tables_dir).collect()
         Watch().start()
         _state["ready"] = True
         log.info("FATE-Flow is ready at %s", settings.http_url)

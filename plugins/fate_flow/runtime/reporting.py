@@ -8,6 +8,7 @@ batch has a number; the site drops a batch that it has seen.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -269,11 +270,13 @@ class Reporter:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value: numpy scalars and arrays become numbers and lists."""
+    """A JSON value: numpy becomes plain, what JSON has no number for becomes its name."""
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _plain(value.tolist())
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

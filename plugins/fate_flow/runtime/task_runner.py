@@ -12,6 +12,7 @@ The frame around a component, with no Airflow in it. Its rules for failures:
 from __future__ import annotations
 
 import logging
+import resource
 import shutil
 import tempfile
 import traceback
@@ -189,6 +190,7 @@ class _AttemptLoop:
         try:
             output = self._compute(identity, session or NoFederation(), work_dir)
             self._store(identity, output)
+            _log_usage()
             if session is not None:
                 session.finish()
             self._reporter.status(TaskStatus.SUCCESS.value, attempt=identity.attempt)
@@ -302,6 +304,16 @@ class _AttemptLoop:
             self._reporter.status(TaskStatus.FAILED.value, error=reason, final=final)
         except FateFlowError as error:
             log.warning("the failure could not be reported: %s", error)
+
+
+def _log_usage() -> None:
+    """What the task has cost so far: processor seconds and peak memory."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    log.info(
+        "used %.2f s of processor time, %.0f MB of memory at most",
+        own.ru_utime + own.ru_stime,
+        own.ru_maxrss / 1024,
+    )
 
 
 def remove_stale_work(settings: Settings, task_id: str) -> None:
