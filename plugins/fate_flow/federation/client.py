@@ -32,7 +32,12 @@ from typing import Any, TypeVar
 import grpc
 
 from fate_flow.entities import Party, TaskIdentity
-from fate_flow.errors import FateFlowError, FederationTimeoutError, ProtocolError
+from fate_flow.errors import (
+    FateFlowError,
+    FederationTimeoutError,
+    GatewayUnreachableError,
+    ProtocolError,
+)
 from fate_flow.federation import rpc
 from fate_flow.federation.addresses import (
     CHUNK_BYTES,
@@ -52,6 +57,8 @@ from fate_flow.settings import Settings
 #: The gateway ends a wait itself, with a reason; this is for a gateway that hangs.
 _GUARD_SECONDS = 15.0
 _RETRY_PAUSE = 0.1
+#: Errors inside the gateway in a row, without a broken connection between, until we give up.
+_MAX_FAULTS = 50
 _T = TypeVar("_T")
 _Bytes = TypeVar("_Bytes", bytes, bytearray)
 
@@ -330,6 +337,7 @@ class GatewaySession:
         if self._link is None:
             raise FateFlowError("the task has not joined the other parties yet")
         limit = self._timeout if timeout is None else timeout
+        faults = 0
         with self._waits.open(wait):
             while True:
                 self._link.wait_connected(self._patience + _GUARD_SECONDS)
@@ -339,8 +347,16 @@ class GatewaySession:
                     return call(max(limit - wait.seconds, 0.0))
                 except grpc.RpcError as error:
                     failure = failure_of(error, self._address)
+                    faults = faults + 1 if error.code() is grpc.StatusCode.UNKNOWN else 0
+                    details = error.details()
                 if failure is not None:
                     raise failure
+                if faults > _MAX_FAULTS:
+                    # Not a broken connection: the gateway itself fails at this call.
+                    raise GatewayUnreachableError(
+                        f"the gateway at {self._address} fails: {details}",
+                        remedy="Its log has the reason: logs/fate_flow/gateway.log",
+                    )
                 if wait.seconds > limit + _GUARD_SECONDS:
                     raise FederationTimeoutError(f"deadline passed {wait.text}")
                 time.sleep(_RETRY_PAUSE)
