@@ -22,7 +22,7 @@ MAX_FIGURES = 6
 
 
 def metric_panels(metrics: Metrics, others: Mapping[str, Metrics] | None = None) -> list[Panel]:
-    """Panels for all metrics of a component, the most telling first.
+    """Panels for all metrics of a component: single values and tables, then curves.
 
     Args:
         metrics: namespace -> name -> metric, in the order in which they were written.
@@ -30,7 +30,8 @@ def metric_panels(metrics: Metrics, others: Mapping[str, Metrics] | None = None)
             loss is shown where the party has none, because in hetero training only the
             arbiter learns it.
     """
-    return [*_other_losses(metrics, others or {}), *_panels(metrics)]
+    found = [*_other_losses(metrics, others or {}), *_panels(metrics)]
+    return sorted(found, key=lambda panel: panel["kind"] not in ("facts", "table"))
 
 
 def _other_losses(metrics: Metrics, others: Mapping[str, Metrics]) -> list[Panel]:
@@ -118,7 +119,7 @@ def _summary(board: Board) -> Iterator[Panel]:
         values = {str(key): value for key, value in entry.points}
         rows.append([board.label(entry), *(values.get(name) for name in names)])
     if len(rows) == 1 and len(names) <= MAX_FIGURES:
-        title = f"Evaluation on {rows[0][0]}" + (f", {note}" if note else "")
+        title = f"Evaluation on {rows[0][0]}"
         figures = zip(names, rows[0][1:], strict=True)
         yield panels.facts(title, [panels.fact(_title(n), value, NUMBER) for n, value in figures])
     else:

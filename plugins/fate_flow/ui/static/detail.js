@@ -29,8 +29,10 @@ export class Detail {
     this.rows = null;
   }
 
-  /** Show a component at a party; the task's data are fetched again until it is over. */
-  async show(component, party, tab) {
+  /** Show a component at a party; the task's data are fetched again until it is over.
+   *  `jobReason` stands above already and is not repeated. */
+  async show(component, party, tab, jobReason) {
+    this.jobReason = jobReason;
     if (!component || !party) {
       replace(this.place.top, component && el("h2", {}, component.name), notice("quiet", "", "No party runs this component here."));
       return;
@@ -62,6 +64,7 @@ export class Detail {
   forget(path, tab) {
     this.path = path;
     this.wantedTab = tab;
+    this.isPicked = false; // another component may have nothing under the same tab
     this.shownTab = "";
     this.data = null;
     this.rows = null;
@@ -89,8 +92,8 @@ export class Detail {
         el("span", { class: "spacer" }),
         party.started && link,
       ),
-      choice("party", choices, keyOf(party), this.onParty),
-      state(party),
+      el("div", { class: "party-row" }, choice("party", choices, keyOf(party), this.onParty), times(party)),
+      state(party, this.jobReason),
     );
   }
 
@@ -101,7 +104,8 @@ export class Detail {
 
   /** The tab that was asked for, else the first with something in it. */
   currentTab() {
-    if (TABS.some(({ key }) => key === this.wantedTab)) return this.wantedTab;
+    const isKnown = TABS.some(({ key }) => key === this.wantedTab);
+    if (isKnown && (this.isPicked || this.content(this.wantedTab))) return this.wantedTab;
     if (!this.party.is_over) return "metrics";
     return (TABS.find(({ key }) => this.content(key)) ?? TABS[0]).key;
   }
@@ -141,7 +145,8 @@ export class Detail {
 
   pickTab(key) {
     this.wantedTab = key;
-    this.onTab(key);
+    this.isPicked = true;
+    if (this.data) this.onTab(key);
     this.drawTabs();
     this.drawBody();
   }
@@ -215,10 +220,10 @@ function details(title, content, open) {
   return el("details", { class: "card", open }, el("summary", {}, title), content);
 }
 
-function state(party) {
+function state(party, jobReason) {
   const isRunning = party.status === "running";
   return [
-    party.error && notice("bad", "Error: ", el("p", { class: "reason" }, party.error)),
+    party.error && party.error !== jobReason && notice("bad", "Error: ", el("p", { class: "reason" }, party.error)),
     isRunning &&
       el(
         "div",
@@ -229,14 +234,17 @@ function state(party) {
     !party.is_over && party.message && el("p", { class: "message", role: "status" }, party.message),
     party.status === "waiting" && el("p", { class: "quiet" }, "Waits for the components before it."),
     party.status === "not run" && el("p", { class: "quiet" }, "The job ended before this task began."),
-    party.started &&
-      definitions([
-        ["started", moment(party.started)],
-        party.ended && ["ended", moment(party.ended)],
-        ["duration", duration((party.ended ?? Date.now()) - party.started)],
-        ["attempt", (party.attempt ?? 0) + 1],
-      ].filter(Boolean)),
   ];
+}
+
+function times(party) {
+  if (!party.started) return null;
+  const items = [
+    ["started", moment(party.started)],
+    ["duration", duration((party.ended ?? Date.now()) - party.started)],
+    ["attempt", (party.attempt ?? 0) + 1],
+  ];
+  return definitions(items);
 }
 
 /** `0: 0.16, 1: 0.84` for the probabilities of a prediction. */

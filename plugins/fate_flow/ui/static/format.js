@@ -52,6 +52,13 @@ export function moment(ms) {
   return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 }
 
+/** A long name with its middle left out: ends of names tell them apart. */
+export function shorten(name, length) {
+  if (name.length <= length) return name;
+  const half = Math.floor((length - 1) / 2);
+  return `${name.slice(0, length - 1 - half)}…${name.slice(name.length - half)}`;
+}
+
 export function plural(n, one, many = `${one}s`) {
   return `${count(n)} ${n === 1 ? one : many}`;
 }

@@ -31,8 +31,6 @@ export function head(job) {
       ["initiator", `${job.initiator.role} ${job.initiator.party_id}`],
       ["parties", parties(job)],
       ["submitted", moment(job.created)],
-      job.started && ["started", moment(job.started)],
-      job.ended && ["ended", moment(job.ended)],
       job.started && ["duration", duration((job.ended ?? Date.now()) - job.started)],
       job.model && ["model id", el("span", { class: "mono" }, job.model.id)],
       job.model && ["model version", el("span", { class: "mono" }, job.model.version)],
@@ -57,7 +55,8 @@ function data(job) {
 function reason(job) {
   if (job.reason === null) return null;
   const { text, component, party } = job.reason;
-  const where = [component, party && `at ${party.role} ${party.party_id}`].filter(Boolean).join(" ");
+  const isPlaced = component && text.includes(component); // the text says where already
+  const where = isPlaced ? "" : [component, party && `at ${party.role} ${party.party_id}`].filter(Boolean).join(" ");
   const title = { canceled: "Stopped", timeout: "Timed out" }[job.status] ?? "Failed";
   return notice(
     job.status === "canceled" ? "warn" : "bad",

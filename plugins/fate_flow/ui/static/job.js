@@ -14,11 +14,12 @@ const jobId = document.body.dataset.job;
 const page = document.getElementById("page");
 
 const place = { head: el("header", { class: "job-head" }), trouble: el("div") };
-const list = new ComponentList((component, party) => choose(component, party));
-const detail = new Detail(jobId, (tab) => remember({ tab }), (party) => choose(chosen.component, party));
+const list = new ComponentList((component, party) => pick(component, party));
+const detail = new Detail(jobId, (tab) => pick(chosen.component, chosen.party, tab), (party) => pick(chosen.component, party));
 let seen = { head: "", list: "" };
 let summary = null;
 let chosen = fromAddress();
+let isFollowing = chosen.component === ""; // until the reader chooses, the running component is shown
 let timer = null;
 
 /** The chosen component, party and tab stand in the address, so that a reload keeps them. */
@@ -27,8 +28,7 @@ function fromAddress() {
   return { component, party, tab };
 }
 
-function remember(change) {
-  chosen = { ...chosen, ...change };
+function remember() {
   const text = [chosen.component, chosen.party, chosen.tab].join("/");
   window.history.replaceState(window.history.state, "", `#${encodeURIComponent(text)}`);
 }
@@ -37,12 +37,19 @@ function keyOf(party) {
   return `${party.role} ${party.party_id}`;
 }
 
-function choose(name, party) {
+/** The reader's choice; from now on the page stays with it. */
+function pick(name, party, tab = chosen.tab) {
+  isFollowing = false;
+  choose(name, party, tab).catch(lost);
+  remember();
+}
+
+async function choose(name, party, tab = chosen.tab) {
   const component = summary.components.find((one) => one.name === name);
   if (!component) return;
-  remember({ component: name, party: partyOf(component, party) });
+  chosen = { component: name, party: partyOf(component, party), tab };
   list.mark(chosen.component, chosen.party);
-  refreshDetail();
+  await refreshDetail();
 }
 
 /** The wanted party if it runs the component, else the one looked at, the initiator, the first. */
@@ -55,9 +62,11 @@ function partyOf(component, wanted) {
 function firstComponent() {
   const { job, components } = summary;
   const known = components.find((one) => one.name === chosen.component);
-  if (known) return [known.name, chosen.party];
-  const failed = components.find((one) => one.name === job.reason?.component);
-  if (failed) return [failed.name, job.reason.party ? keyOf(job.reason.party) : ""];
+  if (known && !isFollowing) return [known.name, chosen.party];
+  const failed =
+    components.find((one) => one.name === job.reason?.component) ??
+    components.find((one) => one.status === "failed");
+  if (failed) return [failed.name, job.reason?.party ? keyOf(job.reason.party) : ""];
   const running = components.find((one) => one.status === "running");
   const done = components.filter((one) => one.status === "success");
   const first = running ?? done[done.length - 1] ?? components[0];
@@ -67,7 +76,7 @@ function firstComponent() {
 function refreshDetail() {
   const component = summary.components.find((one) => one.name === chosen.component);
   const party = component?.parties.find((one) => keyOf(one) === chosen.party);
-  return detail.show(component, party, chosen.tab);
+  return detail.show(component, party, chosen.tab, summary.job.reason?.text);
 }
 
 async function refresh() {
@@ -80,7 +89,7 @@ async function refresh() {
   const listText = JSON.stringify(components);
   if (listText !== seen.list) list.show(components);
   seen = { head: headText, list: listText };
-  if (isFirst) choose(...firstComponent());
+  if (isFirst || isFollowing) await choose(...firstComponent());
   else await refreshDetail();
   return job.is_over;
 }
@@ -107,9 +116,13 @@ async function poll() {
   } catch (error) {
     if (summary === null) return fail(error);
     wait = SLOW_MS;
-    replace(place.trouble, notice("warn", "No connection: ", `${error.message}; trying again.`));
+    lost(error);
   }
   timer = setTimeout(poll, wait);
+}
+
+function lost(error) {
+  replace(place.trouble, notice("warn", "No connection: ", error.message));
 }
 
 function fail(error) {
@@ -135,8 +148,8 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && !(summary && summary.job.is_over)) poll();
 });
 window.addEventListener("hashchange", () => {
-  chosen = fromAddress();
-  if (summary) choose(chosen.component, chosen.party);
+  const { component, party, tab } = fromAddress();
+  if (summary && component) pick(component, party, tab);
 });
 poll();
 

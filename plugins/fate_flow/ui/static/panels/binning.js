@@ -2,7 +2,7 @@
 
 import { categoryAxis, chart, valueAxis } from "../charts.js";
 import { el, replace } from "../dom.js";
-import { number, percent, plural } from "../format.js";
+import { number, percent, plural, shorten } from "../format.js";
 import { choice, dataTable, definitions } from "../parts.js";
 import { color } from "../theme.js";
 
@@ -92,7 +92,7 @@ function entries(features, chosen, wanted, hasIv, pick) {
           "aria-pressed": String(index === chosen),
           on: { click: () => pick(index) },
         },
-        el("span", { class: "feature-name", title: one.name }, one.name),
+        el("span", { class: "feature-name", title: one.name }, shorten(one.name, 22)),
         hasIv
           ? [
               el("span", { class: "bar", "aria-hidden": "true" }, el("span", { style: { width: `${(100 * (one.iv ?? 0)) / largest}%` } })),

@@ -2,7 +2,7 @@
 
 import { categoryAxis, chart, valueAxis } from "../charts.js";
 import { el, replace } from "../dom.js";
-import { count, number } from "../format.js";
+import { count, number, shorten } from "../format.js";
 import { choice, dataTable, definitions } from "../parts.js";
 import { color } from "../theme.js";
 
@@ -60,7 +60,7 @@ function option(rows) {
   return {
     grid: { left: 8, right: 24, top: 6, bottom: 28, containLabel: true },
     xAxis: { ...valueAxis({ label: "" }), min: undefined, max: undefined, scale: false, splitLine: { show: true, lineStyle: { color: color("line") } } },
-    yAxis: { ...categoryAxis(upwards.map(([name]) => name)), axisLabel: { color: color("quiet"), fontSize: 11, width: 150, overflow: "truncate", interval: 0 } },
+    yAxis: { ...categoryAxis(upwards.map(([name]) => name)), axisLabel: { color: color("quiet"), fontSize: 11, interval: 0, formatter: (name) => shorten(name, 24) } },
     tooltip: { trigger: "axis", axisPointer: { type: "shadow" }, formatter: ([one]) => `${one.name}\n${number(one.value)}` },
     series: [
       {
