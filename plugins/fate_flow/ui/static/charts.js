@@ -70,12 +70,13 @@ function base(option) {
       left: 0,
       icon: "roundRect",
       itemWidth: 14,
-      itemHeight: 3,
+      itemHeight: 8,
       textStyle: { color: color("quiet") },
       pageTextStyle: { color: color("quiet") },
       pageIconColor: color("text"),
       pageIconInactiveColor: color("line"),
       ...option.legend,
+      ...(option.legend.icon === null ? { icon: undefined } : {}),
     },
   };
 }

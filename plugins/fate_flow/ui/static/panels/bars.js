@@ -11,7 +11,7 @@ export function bars(panel) {
 function option(panel) {
   return {
     grid: { left: 58, right: 20, top: 34, bottom: 42 },
-    legend: { data: panel.series.map((one) => one.name), itemHeight: 8 },
+    legend: { data: panel.series.map((one) => one.name) },
     xAxis: categoryAxis(panel.categories, panel.x_label),
     yAxis: valueAxis({ label: "", min: 0, max: 1 }, { vertical: true }),
     tooltip: { trigger: "axis", axisPointer: { type: "shadow" }, valueFormatter: (value) => number(value) },

@@ -125,7 +125,7 @@ function option(one) {
   const intervals = one.bins.map(([interval]) => interval);
   return {
     grid: { left: 24, right: 8, top: 34, bottom: 8, containLabel: true },
-    legend: { data: ["events", "others", "WOE"], itemHeight: 8 },
+    legend: { data: ["events", "others", "WOE"] },
     xAxis: { ...categoryAxis(intervals), axisLabel: { color: color("quiet"), fontSize: 10, rotate: intervals.length > 6 ? 30 : 0 } },
     yAxis: [
       { ...valueAxis({ label: "", min: 0 }, { vertical: true }) },

@@ -36,7 +36,7 @@ function option(panel) {
   const names = panel.series.map((one) => one.name);
   return {
     grid: { left: 58, right: 20, top: names.length > 1 ? 34 : 14, bottom: 42 },
-    legend: names.length > 1 ? { data: names } : undefined,
+    legend: names.length > 1 ? { data: names, icon: null, itemWidth: 24, itemHeight: 8 } : undefined,
     xAxis: valueAxis({ ...panel.x, integers }),
     yAxis: valueAxis(panel.y, { vertical: true }),
     tooltip: { trigger: "axis", formatter: (params) => tooltip(panel, params) },
@@ -50,7 +50,7 @@ function curve(one, isSparse) {
     name: one.name,
     type: "line",
     data,
-    showSymbol: isSparse,
+    symbol: isSparse ? "emptyCircle" : "none",
     symbolSize: 5,
     color: seriesColor(one.color),
     lineStyle: { width: 2, type: one.dashed ? "dashed" : "solid" },
@@ -72,7 +72,7 @@ function mark({ x, low, high, label, color: index }) {
       silent: true,
       symbol: "rect",
       symbolSize: 0,
-      label: { show: true, formatter: label, position: "right", distance: 8, color: color("text"), fontSize: 12 },
+      label: { show: true, formatter: label, position: "left", distance: 6, color: color("text"), backgroundColor: color("surface"), padding: [2, 4], fontSize: 12 },
       data: [{ coord: [x, (low + high) / 2] }],
     },
   };
