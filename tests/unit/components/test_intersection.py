@@ -236,13 +236,14 @@ def failures(tmp_path: Path, *ids: Sequence[str], **parameters: Any) -> dict[Par
     return dict(boxes[0].failed)
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [{"repeated_id_process": True}, {"intersect_cache_param": {"use_cache": True}}],
-)
-def test_what_is_not_available_is_refused(tmp_path: Path, parameters: dict[str, Any]) -> None:
-    with pytest.raises(UnsupportedError, match=next(iter(parameters))):
-        intersect(tmp_path, ["1"], ["1"], **parameters)
+def test_repeated_ids_are_refused_when_the_parameters_are_read() -> None:
+    with pytest.raises(InvalidInputError, match="repeated_id_process: true is not available"):
+        IntersectParam.from_conf({**IntersectParam.defaults(), "repeated_id_process": True})
+
+
+def test_the_cache_changes_nothing(tmp_path: Path) -> None:
+    cached = {"intersect_method": "rsa", "intersect_cache_param": {"use_cache": True}}
+    assert ids_of(intersect(tmp_path, ["1", "2"], ["2", "3"], **cached), GUEST) == ["2"]
 
 
 GUEST_ONLY = [f"guestsecret{i:04d}" for i in range(40)]

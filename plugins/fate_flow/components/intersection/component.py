@@ -12,9 +12,8 @@ from fate_flow.components.intersection.closing import Session
 from fate_flow.components.intersection.matching import Positions
 from fate_flow.components.intersection.params import IntersectParam
 from fate_flow.data.table import SID, VALUE, Table, TableKind, TableSchema
-from fate_flow.errors import InvalidInputError, Problem, UnsupportedError
+from fate_flow.errors import InvalidInputError, Problem
 from fate_flow.runtime.component import Component
-from fate_flow.runtime.context import TaskContext
 
 Protocol = Callable[[Session, pa.Array], "Positions | None"]
 
@@ -25,20 +24,6 @@ class Intersection(Component[IntersectParam]):
     param_class = IntersectParam
     keeps_rows = False
     protocols: ClassVar[Mapping[str, Protocol]] = {}
-
-    def __init__(self, context: TaskContext) -> None:
-        super().__init__(context)
-        if self.param.repeated_id_process:
-            raise UnsupportedError(
-                "Intersection with repeated_id_process true is not available in this version",
-                remedy="Make the ids of the uploaded table distinct and leave it false",
-            )
-        if self.param.intersect_cache_param.use_cache:
-            raise UnsupportedError(
-                "Intersection with intersect_cache_param.use_cache true is not available in"
-                " this version",
-                remedy="Leave it false; the result is the same without the cache",
-            )
 
     def fit(self, data: Table | None, validate: Table | None = None) -> Table | None:
         """Rows of ``data`` whose ids all parties have, or None where the result is not told.
@@ -62,6 +47,8 @@ class Intersection(Component[IntersectParam]):
             tracker=context.tracker,
         )
         method = self.param.intersect_method
+        if self.param.intersect_cache_param.use_cache:
+            self.note("intersect_cache_param.use_cache has no effect: nothing is cached")
         self.note(f"intersection by {method}: {table.count} ids at {context.party}")
         rows = self.protocols[method](session, table.ids())
         self._report(rows, table.count)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fate_flow.errors import Problem
 from fate_flow.runtime.params import (
     Param,
     anything,
@@ -54,6 +56,10 @@ class IntersectParam(Param):
         join_role: who compares the ids (raw).
         with_encode: ids are hashed before they are sent (raw).
         only_output_key: the output has the ids only, no values.
+
+    The cache of signed ids is accepted and not used: it saves time and changes no result.
+    Repeated ids are refused: in FATE 1.4's protocol the guest tells them to the hosts in the
+    clear, whatever the method.
     """
 
     conf_name: ClassVar[str] = "IntersectParam"
@@ -68,3 +74,12 @@ class IntersectParam(Param):
     intersect_cache_param: IntersectCacheParam = nested(IntersectCacheParam)
     repeated_id_process: bool = param(False, boolean())
     repeated_id_owner: str = param("guest", one_of("guest"))
+
+    def check(self) -> Iterator[Problem]:
+        if self.repeated_id_process:
+            yield Problem(
+                "repeated_id_process",
+                "true is not available in this version",
+                "false",
+                "make the ids of the uploaded table distinct",
+            )
