@@ -9,7 +9,6 @@ from the site's secret: they are the same on every machine that shares it.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -76,9 +75,9 @@ def database_urls(settings: Settings) -> tuple[str, str | None]:
     return f"{sync}://{place}{query}", f"{asynchronous}://{place}{query}"
 
 
-def derived_key(secret: bytes, purpose: str) -> str:
-    """A key of 32 bytes for one purpose, in URL-safe base64 (HMAC-SHA256 of the purpose)."""
-    digest = hmac.new(secret, f"airflow {purpose}".encode(), hashlib.sha256).digest()
+def derived_key(secret: bytes, purpose: str, hash_name: str = "sha256") -> str:
+    """A key for one purpose, in URL-safe base64: HMAC of the purpose, as long as the hash."""
+    digest = hmac.new(secret, f"airflow {purpose}".encode(), hash_name).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 
@@ -108,7 +107,8 @@ def sections(settings: Settings) -> Sections:
             "instance_name": "FATE-Flow",
         },
         "api_auth": {
-            "jwt_secret": derived_key(secret, "jwt_secret"),
+            # Signs by HMAC-SHA512, which wants a key as long as its hash (RFC 7518, 3.2).
+            "jwt_secret": derived_key(secret, "jwt_secret", "sha512"),
             "jwt_issuer": "fate_flow",
         },
         "workers": {

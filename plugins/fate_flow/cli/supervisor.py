@@ -35,6 +35,9 @@ BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STABLE_SECONDS = 60.0
 #: Time of graceful ending at a stop; the rest is killed.
 STOP_SECONDS = 6.0
+#: The API server answers its last requests at once; then its interpreter spends seconds on
+#: taking its modules apart, which nobody needs.
+API_SERVER_STOP_SECONDS = 3.0
 #: Time that tasks get for their on_kill when their scheduler died.
 TASK_GRACE_SECONDS = 3.0
 LOG_BYTES = 20_000_000
@@ -50,12 +53,14 @@ class Service:
         command: argument vector.
         port: TCP port it listens on, if any.
         owns_tasks: its children are task processes; they must not outlive it.
+        grace: seconds from SIGTERM to SIGKILL at a stop.
     """
 
     name: str
     command: tuple[str, ...]
     port: int | None = None
     owns_tasks: bool = False
+    grace: float = STOP_SECONDS
 
 
 def services_of(settings: Settings) -> list[Service]:
@@ -71,6 +76,7 @@ def services_of(settings: Settings) -> list[Service]:
             "api-server",
             tuple(airflow("api-server", "--workers", "1", "--port", str(settings.HTTP_PORT))),
             port=settings.HTTP_PORT,
+            grace=API_SERVER_STOP_SECONDS,
         ),
         Service(
             "scheduler",
@@ -339,7 +345,21 @@ class Supervisor:
             self._write_state()
 
     def _stop_all(self) -> None:
-        deadline = time.monotonic() + STOP_SECONDS
+        began = time.monotonic()
+        self._ask_to_end()
+        while time.monotonic() - began < STOP_SECONDS:
+            self._reap()
+            running = [child for child in self.children if child.is_running]
+            if not running and not self._adopted():
+                break
+            for child in running:
+                if time.monotonic() - began > child.service.grace and child.identity:
+                    child.identity.send(signal.SIGKILL)
+            time.sleep(0.05)
+        self._kill_rest()
+
+    def _ask_to_end(self) -> None:
+        """SIGTERM to all; workers of a local executor are killed so that they report nothing."""
         tasks: list[Identity] = []
         for child in self.children:
             if child.identity is None or child.popen is None:
@@ -352,12 +372,12 @@ class Supervisor:
                     worker.send(signal.SIGKILL)
         for task in tasks:
             task.send(signal.SIGTERM)
-        while time.monotonic() < deadline:
-            self._reap()
-            if not any(child.is_running for child in self.children) and not self._adopted():
-                break
-            time.sleep(0.05)
+
+    def _kill_rest(self) -> None:
         left = {*processes.descendants(os.getpid()), *processes.marked(self.settings.home)}
+        if left:
+            late = [child.service.name for child in self.children if child.is_running]
+            self.say(f"killing {len(left)} process(es) that did not end ({', '.join(late)})")
         for identity in left:
             identity.send(signal.SIGKILL)
         end = time.monotonic() + 2.0
