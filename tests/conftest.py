@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
+    from tests.support.live_site import LiveSite
     from tests.support.site import Site
 
 # Airflow reads these when it is first imported, which a test module may do on top level.
@@ -51,3 +52,12 @@ def client(site: Site) -> Iterator[TestClient]:
     """A client of the site's REST API, without authentication as on loopback."""
     with site.client() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def live_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
+    """A standalone site with all its processes, on free ports; do not end its processes."""
+    from tests.support.live_site import started
+
+    with started(tmp_path_factory.mktemp("live") / "site") as site:
+        yield site

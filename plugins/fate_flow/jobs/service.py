@@ -23,6 +23,7 @@ from fate_flow.jobs.creation import create_job, prepare
 from fate_flow.jobs.effects import after_commit
 from fate_flow.jobs.peers import cancel_at_gateway
 from fate_flow.jobs.states import Failure, end_job, open_jobs, status_of
+from fate_flow.runtime.task_runner import work_folder, work_prefix
 
 log = logging.getLogger("fate_flow.jobs")
 
@@ -236,7 +237,8 @@ def clean_job(session: Session, filters: Mapping[str, Any]) -> int:
         if view is not None and view.f_table_namespace == namespace and view.f_table_name:
             tables.drop(namespace, view.f_table_name)
         tracking.delete_task_metrics(session, scope)
-        for folder in (settings.storage_root / "tmp").glob(f"{scope.task_id}_*"):
+        prefix = work_prefix(task.f_job_id, task.f_component_name)
+        for folder in work_folder(settings).glob(f"{prefix}*"):
             shutil.rmtree(folder, ignore_errors=True)
     return len(tasks)
 

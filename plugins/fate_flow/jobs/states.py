@@ -79,7 +79,7 @@ def end_job(
         changed = changed or bool(result.rowcount)  # type: ignore[attr-defined]
     if not changed:
         return False
-    _end_tasks(session, job_id, status, now)
+    _end_tasks(session, job_id, status, failure, now)
     session.execute(
         update(Queue).where(Queue.f_job_id == job_id).values(f_is_waiting=QUEUE_REMOVED)
     )
@@ -88,17 +88,39 @@ def end_job(
     return True
 
 
-def _end_tasks(session: Session, job_id: str, status: JobStatus, now: int) -> None:
-    """Tasks that had not ended share the job's fate."""
+def _end_tasks(
+    session: Session, job_id: str, status: JobStatus, failure: Failure | None, now: int
+) -> None:
+    """Tasks that had not ended share the job's fate, and say why they ended."""
     fate = TaskStatus.TIMEOUT if status is JobStatus.TIMEOUT else TaskStatus.FAILED
     if status is JobStatus.CANCELED:
         fate = TaskStatus.CANCELED
+    is_open = (Task.f_job_id == job_id, Task.f_status.in_(OPEN_TASKS))
+    ended = session.execute(
+        select(Task.f_component_name, Task.f_role, Task.f_party_id).where(*is_open)
+    ).all()
     session.execute(
         update(Task)
-        .where(Task.f_job_id == job_id, Task.f_status.in_(OPEN_TASKS))
-        .values(f_status=fate.value, f_end_time=now, f_update_time=now)
+        .where(*is_open)
+        .values(
+            f_status=fate.value,
+            f_end_time=now,
+            f_update_time=now,
+            f_elapsed=now - Task.f_start_time,
+        )
     )
     session.execute(update(TaskDetail).where(TaskDetail.job_id == job_id).values(waiting_for=""))
+    if failure is not None:
+        for component, role, party_id in ended:
+            _say_why(session, job_id, component, Party(role, int(party_id)), failure)
+
+
+def _say_why(session: Session, job_id: str, component: str, party: Party, failure: Failure) -> None:
+    is_cause = (failure.component, failure.party) == (component, party)
+    key = (job_id, component, party.role, str(party.party_id))
+    detail = session.get(TaskDetail, key)
+    if detail is not None:
+        detail.error = failure.reason if is_cause else f"ended with the job: {failure.reason}"
 
 
 def _store_reason(session: Session, job_id: str, failure: Failure | None) -> None:

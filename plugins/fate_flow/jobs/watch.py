@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -23,6 +24,7 @@ from fate_flow.db.session import create_session
 from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import FateFlowError
 from fate_flow.jobs.admission import admit
+from fate_flow.jobs.leftovers import remove_leftovers
 from fate_flow.jobs.reports import seal_job
 from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, open_jobs
@@ -31,6 +33,7 @@ log = logging.getLogger("fate_flow.watch")
 
 INTERVAL = 1.0
 RETIRE_INTERVAL = 3600.0
+SWEEP_INTERVAL = 3.0
 
 
 class Watch:
@@ -48,15 +51,16 @@ class Watch:
         self._stop.set()
 
     def _loop(self) -> None:
-        retired = 0.0
+        due: dict[Callable[[Session], object], float] = {}
         while not self._stop.wait(self._interval):
             try:
                 with create_session() as session:
                     look(session)
-                if time.monotonic() - retired > RETIRE_INTERVAL:
-                    retired = time.monotonic()
-                    with create_session() as session:
-                        retire_old(session)
+                for chore, interval in _CHORES.items():
+                    if time.monotonic() >= due.get(chore, 0.0):
+                        due[chore] = time.monotonic() + interval
+                        with create_session() as session:
+                            chore(session)
             except OperationalError as error:
                 log.warning("the database is busy, looking again: %s", error.orig)
             except Exception:
@@ -125,3 +129,10 @@ def retire_old(session: Session) -> None:
         detail = session.get(JobDetail, job_id)
         if detail is not None:
             detail.dag_id = ""
+
+
+#: What is done now and then -> seconds between two times.
+_CHORES: Mapping[Callable[[Session], object], float] = {
+    remove_leftovers: SWEEP_INTERVAL,
+    retire_old: RETIRE_INTERVAL,
+}

@@ -182,11 +182,12 @@ class _AttemptLoop:
 
     def _run_attempt(self, identity: TaskIdentity, session: GatewaySession | None) -> None:
         self._reporter.status(TaskStatus.RUNNING.value, attempt=identity.attempt)
-        work_root = self._run.settings.storage_root / "tmp"
+        work_root = work_folder(self._run.settings)
         work_root.mkdir(parents=True, exist_ok=True)
-        work_dir = tempfile.mkdtemp(
-            prefix=f"{identity.task_id}_{identity.party.key}_", dir=work_root
-        )
+        mine = work_prefix(identity.job_id, identity.component, identity.party)
+        for stale in work_root.glob(f"{mine}*"):  # of a process of this task that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        work_dir = tempfile.mkdtemp(prefix=mine, dir=work_root)
         try:
             output = self._compute(identity, session or NoFederation(), work_dir)
             self._store(identity, output)
@@ -316,7 +317,12 @@ def _log_usage() -> None:
     )
 
 
-def remove_stale_work(settings: Settings, task_id: str) -> None:
-    """Remove temporary folders that killed processes of a task left."""
-    for folder in Path(settings.storage_root / "tmp").glob(f"{task_id}_*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def work_folder(settings: Settings) -> Path:
+    """Where the temporary folders of all tasks lie."""
+    return Path(settings.storage_root / "tmp")
+
+
+def work_prefix(job_id: str, component: str | None = None, party: Party | None = None) -> str:
+    """How the names of a job's, a component's or a task's temporary folders begin."""
+    parts = [job_id, component, party.key if party else None]
+    return ".".join(["task", *(part for part in parts if part), ""])

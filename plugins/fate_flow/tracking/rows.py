@@ -131,7 +131,11 @@ def reason_text(detail: JobDetail) -> str:
     if detail.failed_role:
         party = f"{detail.failed_role} {detail.failed_party_id}"
         place = f"{place} at {party}" if place else party
-    return ": ".join(part for part in (place, detail.reason or "") if part)
+    reason = detail.reason or ""
+    # What a task reports says itself where it comes from.
+    if detail.failed_component and reason.startswith(f"{detail.failed_component} "):
+        return reason
+    return ": ".join(part for part in (place, reason) if part)
 
 
 def task_dicts(session: Session, tasks: Sequence[Task]) -> list[dict[str, Any]]:
