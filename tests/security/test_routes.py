@@ -16,7 +16,7 @@ from fate_flow.api import guards
 from fate_flow.api.internal import task_claims
 from tests.support.site import Site
 
-GUARDS = {guards.may_read, guards.may_run, task_claims}
+GUARDS = {guards.may_read, guards.may_run, guards.may_administer, task_claims}
 #: Routes that anybody may call; they say nothing about jobs or data.
 OPEN = {"/internal/health"}
 

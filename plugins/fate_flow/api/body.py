@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from starlette.exceptions import HTTPException
 
+from fate_flow.entities import ROLES
 from fate_flow.errors import FateFlowError, InvalidInputError, Problem
 
 #: A DSL with its conf is some 100 KB; nothing legitimate comes near this.
@@ -52,6 +53,12 @@ def _party_id(value: Any) -> str:
     return str(int(text))
 
 
+def _role(value: Any) -> str:
+    if not isinstance(value, str) or value not in ROLES:
+        raise ValueError(", ".join(ROLES))
+    return value
+
+
 def _integer(value: Any) -> int:
     if isinstance(value, str):
         value = int(value) if value.strip().lstrip("-").isdecimal() else value
@@ -81,6 +88,7 @@ PartyId = Annotated[
     BeforeValidator(_party_id),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
+RoleName = Annotated[str, BeforeValidator(_role), WithJsonSchema({"enum": list(ROLES)})]
 Integer = Annotated[int, BeforeValidator(_integer)]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 Object = Annotated[dict[str, Any], BeforeValidator(_object)]

@@ -1,9 +1,10 @@
 """Who may use a route. A mounted app inherits no protection, so every route names its guard.
 
 With ``USE_AUTHENTICATION`` on, a guard wants a user of Airflow's auth manager (bearer token, or
-the session cookie of Airflow's UI) with the right to see DAGs (:data:`can_read`) or to run them
-(:data:`can_write`). With it off, the site is open to its own machine, as FATE-Flow 1.x was; then
-requests that a browser sends on behalf of a foreign page are refused.
+the session cookie of Airflow's UI) with the right to see DAGs (:data:`can_read`), to run them
+(:data:`can_write`), or to edit Airflow's connections, which are as much about whom to trust as
+privileges are (:data:`can_administer`). With it off, the site is open to its own machine, as
+FATE-Flow 1.x was; then requests that a browser sends on behalf of a foreign page are refused.
 """
 
 from __future__ import annotations
@@ -24,26 +25,18 @@ Guard = Callable[[Request], Awaitable[None]]
 _LOOPBACK = ("localhost", "::1")
 
 
-def _guard(name: str, *, writes: bool) -> Guard:
+def _guard(name: str, what: str, is_authorised: Callable[[Any], bool]) -> Guard:
     async def check(request: Request) -> None:
         settings: Settings = request.app.state.settings
         if not settings.USE_AUTHENTICATION:
             _check_open(request, settings)
             return
         user = await _user_of(request)
-        if not await run_in_threadpool(_is_authorised, user, writes):
-            raise HTTPException(403, f"user {user.get_name()} may not {name} jobs")
+        if not await run_in_threadpool(is_authorised, user):
+            raise HTTPException(403, f"user {user.get_name()} may not {name} {what}")
 
     check.__name__ = f"may_{name}"
     return check
-
-
-may_read = _guard("read", writes=False)
-may_run = _guard("run", writes=True)
-
-#: For ``dependencies=[...]`` of a route.
-can_read = Depends(may_read)
-can_write = Depends(may_run)
 
 
 def _check_open(request: Request, settings: Settings) -> None:
@@ -96,13 +89,35 @@ async def _user_of(request: Request) -> Any:
         ) from None
 
 
-def _is_authorised(user: Any, writes: bool) -> bool:
-    from airflow.api_fastapi.app import get_auth_manager
+def _sees_dags(user: Any) -> bool:
+    return bool(_auth_manager().is_authorized_dag(method="GET", user=user))
+
+
+def _runs_dags(user: Any) -> bool:
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 
-    manager = get_auth_manager()
-    if writes:
-        return manager.is_authorized_dag(
+    return bool(
+        _auth_manager().is_authorized_dag(
             method="POST", access_entity=DagAccessEntity.RUN, user=user
         )
-    return manager.is_authorized_dag(method="GET", user=user)
+    )
+
+
+def _edits_connections(user: Any) -> bool:
+    return bool(_auth_manager().is_authorized_connection(method="PUT", user=user))
+
+
+def _auth_manager() -> Any:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    return get_auth_manager()
+
+
+may_read = _guard("read", "jobs", _sees_dags)
+may_run = _guard("run", "jobs", _runs_dags)
+may_administer = _guard("administer", "privileges", _edits_connections)
+
+#: For ``dependencies=[...]`` of a route.
+can_read = Depends(may_read)
+can_write = Depends(may_run)
+can_administer = Depends(may_administer)

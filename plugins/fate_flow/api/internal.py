@@ -48,8 +48,9 @@ ReportBody = Annotated[dict[str, Any], Depends(report_body)]
 @router.post("/report")
 def report(claims: TaskClaims, body: ReportBody, session: DbSession) -> dict[str, Any]:
     """Take a batch of a task's events."""
-    apply_reports(session, claims, body)
-    return {"retcode": 0, "retmsg": "success"}
+    over = apply_reports(session, claims, body)
+    # No exception: what ended the job has to be committed.
+    return {"retcode": 100, "retmsg": over} if over else {"retcode": 0, "retmsg": "success"}
 
 
 @router.post("/finish")

@@ -19,6 +19,7 @@ from fate_flow.entities import JobStatus, Party, Plan, model_id_of, party_model_
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError, Problem
 from fate_flow.jobs.admission import width_of
 from fate_flow.jobs.ids import new_job_id
+from fate_flow.jobs.permission import Gate
 from fate_flow.models.store import ModelStore
 from fate_flow.operators.plans import write_plan
 from fate_flow.tracking import store as tracking
@@ -84,6 +85,7 @@ def prepare(
 
     Raises:
         InvalidInputError: with all problems.
+        NotAuthorizedError: a party here has not granted it to the initiator.
     """
     job_id = job_id or new_job_id()
     conf = copy.deepcopy(runtime_conf)
@@ -97,6 +99,7 @@ def prepare(
         conf["job_parameters"]["model_id"] = model_id_of(plan.roles)
         conf["job_parameters"]["model_version"] = job_id
     _check_parties(settings, plan)
+    Gate(session, settings, plan.initiator).check_creation(plan)
     _check_tables(settings, plan)
     return PreparedJob(job_id, plan, dsl, conf, train_conf)
 

@@ -17,6 +17,13 @@ from fate_flow.entities import JobStatus, Party, TaskStatus, model_id_of, party_
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError
 from fate_flow.federation.tokens import Claims
 from fate_flow.jobs import states
+from fate_flow.jobs.permission import (
+    RUN_TASK,
+    SAVE_PIPELINE,
+    Gate,
+    NotAuthorizedError,
+    gate_of_job,
+)
 from fate_flow.jobs.service import end
 from fate_flow.models.store import ModelStore
 from fate_flow.operators.plans import read_plan
@@ -26,8 +33,12 @@ from fate_flow.tracking.store import TaskScope
 log = logging.getLogger("fate_flow.jobs")
 
 
-def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> None:
+def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> str:
     """Store one batch of a task's events; a batch that was stored before is dropped.
+
+    Returns:
+        Empty, or why the task has to end: its party may not run it any more. The job is
+        ended then, and that must be committed.
 
     Raises:
         FateFlowError: ``job is over …`` when the job has ended, so that the task ends too.
@@ -44,13 +55,39 @@ def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> 
         raise InvalidInputError("a report needs number (integer) and events (list)")
     detail = _detail(session, claims)
     if number <= detail.report_number:
-        return
+        return ""
+    if _starts(events) and (refusal := _refused(session, claims)):
+        failure = states.Failure(refusal, claims.component, claims.party)
+        end(session, claims.job_id, JobStatus.FAILED, failure)
+        return f"job is over: {refusal}"
     detail.report_number = number
     for event in events:
         handler = _HANDLERS.get(event.get("kind")) if isinstance(event, dict) else None
         if handler is None:
             raise InvalidInputError(f"found an event of kind {event!r:.80}")
         handler(session, claims, detail, event)
+    return ""
+
+
+def _starts(events: list[Any]) -> bool:
+    return any(
+        isinstance(event, dict) and event.get("status") == TaskStatus.RUNNING.value
+        for event in events
+    )
+
+
+def _refused(session: Session, claims: Claims) -> str:
+    """Why the task may not run: its party withdrew a privilege after the job was created."""
+    settings = site_settings.current()
+    gate = gate_of_job(session, settings, claims.job_id) if settings.USE_AUTHENTICATION else None
+    if gate is None:
+        return ""
+    module = read_plan(settings.jobs_dir, claims.job_id).component(claims.component).module
+    try:
+        gate.check(claims.party, RUN_TASK, module)
+    except NotAuthorizedError as error:
+        return error.message
+    return ""
 
 
 def _detail(session: Session, claims: Claims) -> TaskDetail:
@@ -226,8 +263,22 @@ def seal_job(session: Session, job_id: str) -> None:
     states.start_job(session, job_id)
     row = session.scalars(select(Job).where(Job.f_job_id == job_id).limit(1)).one()
     if plan.job_parameters.get("job_type") != "predict":
+        gate = gate_of_job(session, settings, job_id)
+        refusal = _refusal_to_save(gate, plan.parties) if gate is not None else None
+        if refusal is not None:
+            end(session, job_id, JobStatus.FAILED, refusal)
+            return
         _save_pipelines(job_id, plan.parties, plan.roles, row)
     end(session, job_id, JobStatus.SUCCESS, None)
+
+
+def _refusal_to_save(gate: Gate, parties: list[Party]) -> states.Failure | None:
+    for party in parties:
+        try:
+            gate.check(party, SAVE_PIPELINE)
+        except NotAuthorizedError as error:
+            return states.Failure(f"save_pipeline: {error.message}", None, party)
+    return None
 
 
 def _not_succeeded(session: Session, job_id: str, components: Any) -> list[str]:

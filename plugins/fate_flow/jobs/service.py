@@ -16,12 +16,13 @@ from fate_flow import settings as site_settings
 from fate_flow.compiler.register import fail_run
 from fate_flow.data.paths import readable_file
 from fate_flow.db.models import Job
-from fate_flow.entities import JobStatus
+from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import RETCODE_EXCEPTION, FateFlowError, NotFoundError
 from fate_flow.jobs.admission import admit
 from fate_flow.jobs.creation import create_job, prepare
 from fate_flow.jobs.effects import after_commit
 from fate_flow.jobs.peers import cancel_at_gateway
+from fate_flow.jobs.permission import CLEAN, gate_of_job
 from fate_flow.jobs.states import Failure, end_job, open_jobs, status_of
 from fate_flow.runtime.task_runner import work_folder, work_prefix
 
@@ -221,6 +222,9 @@ def clean_job(session: Session, filters: Mapping[str, Any]) -> int:
 
     Returns:
         Number of tasks cleaned.
+
+    Raises:
+        NotAuthorizedError: a party has not granted it; nothing was cleaned.
     """
     from fate_flow.data.table import TableStore
     from fate_flow.tracking import store as tracking
@@ -228,6 +232,10 @@ def clean_job(session: Session, filters: Mapping[str, Any]) -> int:
     settings = site_settings.current()
     tables = TableStore(settings.tables_dir)
     tasks = tracking.query_tasks(session, filters)
+    for task in tasks:
+        gate = gate_of_job(session, settings, task.f_job_id)
+        if gate is not None:
+            gate.check(Party(task.f_role, int(task.f_party_id)), CLEAN)
     for task in tasks:
         scope = tracking.TaskScope(
             task.f_job_id, task.f_component_name, task.f_role, task.f_party_id
