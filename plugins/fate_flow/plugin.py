@@ -29,7 +29,7 @@ class FateFlowPlugin(AirflowPlugin):
 
     @property
     def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The metrics tab of a job's run."""
+        """The metrics tab of a job's run, and the list of jobs."""
         return [
             {
                 "name": "FATE metrics",
@@ -37,5 +37,12 @@ class FateFlowPlugin(AirflowPlugin):
                 "destination": "dag_run",
                 "url_route": "fate_metrics",
                 "category": "federated learning",
-            }
+            },
+            {
+                "name": "Federated jobs",
+                "href": "/v1/ui/",
+                "destination": "nav",
+                "url_route": "fate_jobs",
+                "category": "browse",
+            },
         ]

@@ -18,11 +18,8 @@ export async function get(path) {
   } catch {
     throw new Error(`the server answered HTTP ${response.status}`);
   }
-  if (body.retcode !== 0) {
-    const error = new Error(body.retmsg || `HTTP ${response.status}`);
-    error.isFinal = response.status !== 503;
-    throw error;
-  }
+  if (response.status === 401) throw new Error("you are not signed in (any more); sign in to Airflow and load the page again");
+  if (body.retcode !== 0) throw new Error(body.retmsg || `HTTP ${response.status}`);
   return body.data;
 }
 
@@ -30,12 +27,15 @@ export function address(...parts) {
   return parts.map(encodeURIComponent).join("/");
 }
 
+/** Whether the page stands inside another one, as in Airflow's tab. */
+export const isFramed = window.parent !== window;
+
 /** Turns a link into one that Airflow's own page follows, since a frame may not leave itself. */
 export function intoAirflow(link, path) {
   const target = new URL(path, airflow);
   link.href = target.href;
   link.addEventListener("click", (event) => {
-    if (window.parent === window || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!isFramed || event.ctrlKey || event.metaKey || event.shiftKey) return;
     try {
       const there = window.parent.document.createElement("a");
       there.href = target.href;

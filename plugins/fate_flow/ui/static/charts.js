@@ -17,7 +17,7 @@ export function seriesColor(index) {
  * option: () => ECharts option; called again after a change of the theme.
  * Returns {node, update(option), dispose()}.
  */
-export function chart(description, option, height = 300) {
+export function chart(description, option, height = 270) {
   const node = el("div", { class: "chart", role: "img", "aria-label": description, style: { height: `${height}px` } });
   let current = option;
   let drawn = null;

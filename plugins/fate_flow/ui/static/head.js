@@ -1,6 +1,6 @@
 // What stands above the components: status, progress, parties, times, model, and why a job failed.
 
-import { intoAirflow } from "./api.js";
+import { intoAirflow, isFramed } from "./api.js";
 import { el } from "./dom.js";
 import { duration, moment } from "./format.js";
 import { badge, definitions, notice, progressBar } from "./parts.js";
@@ -15,7 +15,7 @@ export function head(job) {
       el("span", { class: "kind" }, job.kind),
       el("span", { class: "spacer" }),
       el("a", { href: document.body.dataset.root, class: "quiet-link", "data-key": "all-jobs" }, "All jobs"),
-      outsideFrame() && intoAirflow(el("a", { class: "quiet-link", "data-key": "run" }, "Run in Airflow"), job.airflow),
+      !isFramed && intoAirflow(el("a", { class: "quiet-link", "data-key": "run" }, "Run in Airflow"), job.airflow),
     ),
     el(
       "div",
@@ -38,10 +38,6 @@ export function head(job) {
       job.notes && ["notes", job.notes],
     ].filter(Boolean)),
   ];
-}
-
-function outsideFrame() {
-  return window.parent === window;
 }
 
 function parties(job) {

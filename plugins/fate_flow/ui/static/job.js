@@ -115,14 +115,14 @@ async function poll() {
     if (isOver) return;
   } catch (error) {
     if (summary === null) return fail(error);
-    wait = SLOW_MS;
+    wait = SLOW_MS; // it may come back
     lost(error);
   }
   timer = setTimeout(poll, wait);
 }
 
 function lost(error) {
-  replace(place.trouble, notice("warn", "No connection: ", error.message));
+  replace(place.trouble, notice("warn", "Not up to date: ", error.message));
 }
 
 function fail(error) {

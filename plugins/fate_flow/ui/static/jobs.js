@@ -1,6 +1,6 @@
 // The list of recent jobs.
 
-import { address, get, root } from "./api.js";
+import { address, get, intoAirflow, isFramed, root } from "./api.js";
 import { el, replace } from "./dom.js";
 import { duration, moment } from "./format.js";
 import { badge, dataTable, notice, progressBar } from "./parts.js";
@@ -30,10 +30,12 @@ const COLUMNS = [
 
 function row(job) {
   const href = new URL(`run/${address(job.dag_id, job.id)}`, root).href;
+  const link = el("a", { href, class: "mono" }, job.id);
+  const tab = `${address("dags", job.dag_id, "runs", job.id)}/plugin/fate_metrics`;
   const parties = job.roles.map(({ role, parties: ids }) => `${role} ${ids.join(", ")}`).join(" · ");
   const took = job.started ? (job.ended ?? Date.now()) - job.started : null;
   return [
-    { value: job.id, node: el("a", { href, class: "mono" }, job.id) },
+    { value: job.id, node: isFramed ? intoAirflow(link, tab) : link },
     { value: job.status, node: badge(job.status) },
     job.kind,
     { value: job.progress, node: job.is_over ? `${job.progress} %` : progressBar(job.progress, `progress of job ${job.id}`) },
