@@ -150,15 +150,7 @@ class TestRealSite:
             wait_for(lambda: "hetero_lr_0" in log.read_text(), 240, "HeteroLR runs")
             time.sleep(2)
             running.kill(victim)
-            if victim == "api-server":
-                # The demo's own requests fail meanwhile; the job must not.
-                demo.kill()
-                demo.wait()
-                wait_for(lambda: running.service(victim)["restarts"] > before, 30, "restarted")
-                running.start()
-                assert _last_job_status(running) == "success"
-            else:
-                assert demo.wait(600) == 0, log.read_text()
+            assert demo.wait(600) == 0, log.read_text()
         assert running.service(victim)["restarts"] == before + 1
 
 
@@ -167,20 +159,3 @@ def _demo_command(site: RunningSite) -> list[str]:
 
     module = "fate_flow.cli.main"
     return [sys.executable, "-m", module, "demo", "--plain", "--home", str(site.home)]
-
-
-def _last_job_status(site: RunningSite) -> str:
-    """Status of the newest guest job, when it has ended."""
-    from fate_flow.cli.demo import Api
-
-    api = Api(site.url)
-    rows = api.call("job/query", {"role": "guest", "party_id": "9999"})["data"]
-    job_id = max(row["f_job_id"] for row in rows)
-    ended = ("success", "failed", "canceled", "timeout")
-    return str(
-        wait_for(
-            lambda: (status := api.job(job_id, "guest", 9999)["f_status"]) in ended and status,
-            300,
-            f"job {job_id} ended",
-        )
-    )

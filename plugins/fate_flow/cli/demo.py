@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
 from rich.console import Console
 
 import fate_flow
-from fate_flow.cli import demo_data
-from fate_flow.cli.job_view import TERMINAL, LiveView, PlainView, TaskRow, View
+from fate_flow.cli import demo_data, health
+from fate_flow.cli.job_view import LiveView, PlainView, TaskRow, View
+from fate_flow.client import FateFlowClient, JobState, ServerUnreachableError
+from fate_flow.entities import JobStatus
 from fate_flow.errors import FateFlowError, NotFoundError
 from fate_flow.settings import Settings
 
@@ -23,91 +24,14 @@ NAMESPACE = "fate_flow_demo"
 EXAMPLE = "hetero_lr"
 POLL_SECONDS = 0.5
 UPLOAD_SECONDS = 300.0
+#: A server that restarts while a job runs is waited for this long.
+PATIENCE_SECONDS = 90.0
 
 
 class DemoFailedError(FateFlowError):
-    """A request was refused or a job did not end well; the text has the reason."""
+    """A job of the demo did not end well; the text has the reason."""
 
     code = "demo_failed"
-
-
-class Api:
-    """The few calls of the REST API that the demo needs.
-
-    Args:
-        url: ``http://host:port``.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy between a site and its own machine
-
-    def call(self, path: str, body: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """POST; the whole answer.
-
-        Raises:
-            DemoFailedError: nobody answers, or retcode is not 0.
-            NotFoundError: retcode 101.
-        """
-        try:
-            answer = self._session.post(
-                f"{self.url}/v1/{path}", json=body, timeout=120, **options
-            ).json()
-        except requests.ConnectionError:
-            raise DemoFailedError(
-                f"no FATE-Flow site answers at {self.url}", remedy="Run: fate_flow service start"
-            ) from None
-        except (requests.RequestException, ValueError) as error:
-            raise DemoFailedError(f"{path}: {error}") from None
-        if not isinstance(answer, dict) or "retcode" not in answer:
-            raise DemoFailedError(f"{path}: unexpected answer {str(answer)[:200]}")
-        if answer["retcode"] == NotFoundError.retcode:
-            raise NotFoundError(f"{path}: {answer.get('retmsg')}")
-        if answer["retcode"] != 0:
-            raise DemoFailedError(f"{path}: {answer.get('retmsg')}")
-        return answer
-
-    def upload(self, path: Path, table: str) -> str:
-        """Send a CSV file; returns the id of the upload job."""
-        fields = {
-            "work_mode": "0",
-            "namespace": NAMESPACE,
-            "table_name": table,
-            "head": "1",
-            "partition": "4",
-        }
-        with path.open("rb") as file:
-            answer = self.call("data/upload", data=fields, files={"file": (path.name, file)})
-        return str(answer["jobId"])
-
-    def submit(self, dsl: Mapping[str, Any], conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = self.call(
-            "job/submit", {"job_dsl": dsl, "job_runtime_conf": conf}
-        )
-        return answer
-
-    def job(self, job_id: str, role: str, party_id: int) -> Mapping[str, Any]:
-        """The party's row of a job."""
-        rows = self.call("job/query", {"job_id": job_id, "role": role, "party_id": str(party_id)})
-        row: Mapping[str, Any] = rows["data"][0]
-        return row
-
-    def tasks(self, job_id: str) -> list[Mapping[str, Any]]:
-        """All task rows of a job; empty before the first one exists."""
-        try:
-            return list(self.call("job/task/query", {"job_id": job_id})["data"])
-        except NotFoundError:
-            return []
-
-    def metrics(self, job_id: str, component: str, role: str, party_id: int) -> Mapping[str, Any]:
-        """``{namespace: {name: {"data": points, "meta": ...}}}`` of a component at a party."""
-        answer = self.call(
-            "tracking/component/metric/all",
-            {"job_id": job_id, "component_name": component, "role": role, "party_id": party_id},
-        )
-        data: Mapping[str, Any] = answer.get("data") or {}
-        return data
 
 
 @dataclass(frozen=True)
@@ -153,15 +77,19 @@ def run(
     """
     console = Console(highlight=False)
     say = _printer(console)
-    api = Api(settings.http_url)
+    if health.get_json(f"{settings.http_url}/v1/internal/health", timeout=30)[0] == 0:
+        raise DemoFailedError(
+            f"no site answers at {settings.http_url}", remedy="Run: fate_flow service start"
+        )
+    client = FateFlowClient(settings.http_url)
     files = demo_data.write(settings.home / "demo")
     say(
         f"data: guest {files.guest_rows} cases, host {files.host_rows},"
         f" {files.common_rows} in common ({files.guest.parent})"
     )
     for path, table in ((files.guest, "breast_guest"), (files.host, "breast_host")):
-        job_id = api.upload(path, table)
-        _wait(api, job_id, "local", 0, PlainView(lambda _: None), UPLOAD_SECONDS)
+        job_id = client.upload(path, namespace=NAMESPACE, table_name=table, partition=4).job_id
+        _wait(client, job_id, PlainView(lambda _: None), UPLOAD_SECONDS)
         say(f"uploaded {path.name} as {NAMESPACE}/{table} (job {job_id})")
     if data_only:
         return 0
@@ -169,13 +97,13 @@ def run(
     dsl = json.loads((folder / "dsl.json").read_text())
     conf = json.loads((folder / "conf.json").read_text())
     is_live = not plain and sys.stdout.isatty()
-    outcome = run_job(api, dsl, conf, console, timeout=timeout, live=is_live)
+    outcome = run_job(client, dsl, conf, console, timeout=timeout, live=is_live)
     _print_outcome(console, settings, outcome)
     return 0
 
 
 def run_job(
-    api: Api,
+    client: FateFlowClient,
     dsl: Mapping[str, Any],
     conf: Mapping[str, Any],
     console: Console,
@@ -189,10 +117,8 @@ def run_job(
         DemoFailedError: refused, failed or too slow; carries the job's reason.
     """
     began = time.monotonic()
-    answer = api.submit(dsl, conf)
-    job_id = str(answer["jobId"])
-    initiator = conf["initiator"]
-    model = answer["data"].get("model_info", {})
+    submission = client.submit_job(dsl, conf)
+    job_id = submission.job_id
     _printer(console)(f"submitted job {job_id}")
     parties = [f"{role} {party}" for role, ids in conf["role"].items() for party in ids]
     view: View = (
@@ -200,50 +126,57 @@ def run_job(
         if live
         else PlainView(_printer(console))
     )
-    _wait(api, job_id, initiator["role"], int(initiator["party_id"]), view, timeout)
-    evaluation = _evaluation(api, job_id, conf)
+    _wait(client, job_id, view, timeout)
+    evaluation = _evaluation(client, job_id, conf)
     return Outcome(
         job_id=job_id,
-        model_id=model.get("model_id", ""),
-        model_version=model.get("model_version", ""),
+        model_id=submission.model_id,
+        model_version=submission.model_version,
         auc=evaluation.get("auc"),
         ks=evaluation.get("ks"),
-        losses=_losses(api, job_id, conf),
+        losses=_losses(client, job_id, conf),
         seconds=time.monotonic() - began,
     )
 
 
-def _wait(
-    api: Api, job_id: str, role: str, party_id: int, view: View, timeout: float
-) -> Mapping[str, Any]:
-    """Show a job until it ended; its row when it succeeded.
+def _wait(client: FateFlowClient, job_id: str, view: View, timeout: float) -> None:
+    """Show a job until it has ended; a server that restarts meanwhile is waited for.
 
     Raises:
-        DemoFailedError: it ended otherwise, or time is over.
+        DemoFailedError: it did not succeed, or time is over.
+        ServerUnreachableError: the server stayed away.
     """
     deadline = time.monotonic() + timeout
+    last_seen = time.monotonic()
     with view:
         while True:
-            row = api.job(job_id, role, party_id)
-            view.show([TaskRow.of(task, time.time()) for task in api.tasks(job_id)])
-            if row["f_status"] in TERMINAL:
+            try:
+                state, tasks = client.job_state(job_id), client.query_tasks(job_id=job_id)
+                last_seen = time.monotonic()
+            except ServerUnreachableError:
+                if time.monotonic() - last_seen > PATIENCE_SECONDS:
+                    raise
+                time.sleep(POLL_SECONDS)
+                continue
+            view.show([TaskRow.of(task, time.time()) for task in tasks])
+            if state.status.is_terminal:
                 break
             if time.monotonic() > deadline:
                 raise DemoFailedError(
-                    f"job {job_id} is still {row['f_status']} after {timeout:.0f} s",
+                    f"job {job_id} is still {state.status.value} after {timeout:.0f} s",
                     remedy=f"Stop it: fate_flow_client -f stop_job -j {job_id}",
                 )
             time.sleep(POLL_SECONDS)
-    if row["f_status"] != "success":
+    if state.status is not JobStatus.SUCCESS:
         raise DemoFailedError(
-            f"job {job_id} ended as {row['f_status']}: {_reason(row, api.tasks(job_id))}"
+            f"job {job_id} ended as {state.status.value}: {_reason(state, tasks)}"
         )
-    return row
 
 
-def _reason(row: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> str:
-    if row.get("f_reason"):
-        return str(row["f_reason"])
+def _reason(state: JobState, tasks: Sequence[Mapping[str, Any]]) -> str:
+    for row in state.rows:
+        if row.get("f_reason"):
+            return str(row["f_reason"])
     failed = [
         f"{task['f_component_name']} at {task['f_role']} {task['f_party_id']}:"
         f" {task.get('f_message') or task['f_status']}"
@@ -253,16 +186,16 @@ def _reason(row: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(failed) or "no reason was reported; see the task logs in the Airflow UI"
 
 
-def _evaluation(api: Api, job_id: str, conf: Mapping[str, Any]) -> dict[str, float]:
+def _evaluation(client: FateFlowClient, job_id: str, conf: Mapping[str, Any]) -> dict[str, float]:
     guest = int(conf["role"]["guest"][0])
-    found = api.metrics(job_id, "evaluation_0", "guest", guest)
+    found = client.all_metrics(job_id, "evaluation_0", "guest", guest)
     points = found.get("train", {}).get("hetero_lr_0", {}).get("data", [])
     return {str(name): float(value) for name, value in points}
 
 
-def _losses(api: Api, job_id: str, conf: Mapping[str, Any]) -> list[float]:
+def _losses(client: FateFlowClient, job_id: str, conf: Mapping[str, Any]) -> list[float]:
     arbiter = int(conf["role"]["arbiter"][0])
-    found = api.metrics(job_id, "hetero_lr_0", "arbiter", arbiter)
+    found = client.all_metrics(job_id, "hetero_lr_0", "arbiter", arbiter)
     points = found.get("train", {}).get("loss", {}).get("data", [])
     return [float(value) for _, value in points]
 

@@ -6,14 +6,16 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from fate_flow.cli import demo, demo_data
 from fate_flow.cli.job_view import LiveView, PlainView, TaskRow
+from fate_flow.client import FateFlowClient, JobState, ServerUnreachableError, Submission
 from fate_flow.errors import NotFoundError
+from fate_flow.settings import KEYS, Settings
 
 
 @pytest.fixture(scope="module")
@@ -97,29 +99,31 @@ def test_task_row_of_an_answer() -> None:
     assert TaskRow.of(row, now=3.5) == TaskRow("lr_0", "guest 9999", "running", "", 2.5)
 
 
-class FakeApi(demo.Api):
-    """Answers from lists instead of a server."""
+class FakeClient:
+    """As much of a client as the demo uses; the job's rows come from a list."""
 
-    def __init__(self, jobs: list[Mapping[str, Any]], tasks: list[Mapping[str, Any]]) -> None:
-        super().__init__("http://nowhere")
-        self.jobs, self.task_rows = jobs, tasks
+    def __init__(self, jobs: list[dict[str, Any]], tasks: list[dict[str, Any]]) -> None:
+        self.jobs, self.tasks = jobs, tasks
 
-    def call(self, path: str, body: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        if path == "job/query":
-            return {"data": [self.jobs.pop(0) if len(self.jobs) > 1 else self.jobs[0]]}
-        if path == "job/task/query":
-            return {"data": self.task_rows}
-        if path == "job/submit":
-            return {"jobId": "7", "data": {"model_info": {"model_id": "m", "model_version": "7"}}}
-        assert body is not None
-        return {
-            "data": {
-                "train": {
-                    "hetero_lr_0": {"data": [["auc", 0.9], ["ks", 0.8]]},
-                    "loss": {"data": [[0, 0.7], [1, 0.6]]},
-                }
-            }
+    def submit_job(self, dsl: Mapping[str, Any], conf: Mapping[str, Any]) -> Submission:
+        return Submission("7", "m", "7")
+
+    def job_state(self, job_id: str) -> JobState:
+        row = self.jobs.pop(0) if len(self.jobs) > 1 else self.jobs[0]
+        if row["f_status"] == "away":
+            raise ServerUnreachableError("nobody answers")
+        return JobState.from_rows(job_id, [row])
+
+    def query_tasks(self, **filters: Any) -> list[dict[str, Any]]:
+        assert filters == {"job_id": "7"}
+        return self.tasks
+
+    def all_metrics(self, job_id: str, component: str, role: str, party: int) -> dict[str, Any]:
+        found = {
+            ("evaluation_0", "guest", 9999): {"hetero_lr_0": {"data": [["auc", 0.9], ["ks", 0.8]]}},
+            ("hetero_lr_0", "arbiter", 10000): {"loss": {"data": [[0, 0.7], [1, 0.6]]}},
         }
+        return {"train": found[component, role, party]}
 
 
 @pytest.fixture(autouse=True)
@@ -127,22 +131,25 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "POLL_SECONDS", 0.0)
 
 
-def _run(api: demo.Api, timeout: float = 10) -> demo.Outcome:
+def _run(
+    jobs: list[dict[str, Any]], tasks: list[dict[str, Any]] | None = None, timeout: float = 10
+) -> demo.Outcome:
     folder = demo.example_folder("hetero_lr")
     dsl, conf = (json.loads((folder / f"{name}.json").read_text()) for name in ("dsl", "conf"))
     console = Console(file=open("/dev/null", "w"))  # noqa: SIM115
-    return demo.run_job(api, dsl, conf, console, timeout=timeout, live=False)
+    client = cast(FateFlowClient, FakeClient(jobs, tasks or []))
+    return demo.run_job(client, dsl, conf, console, timeout=timeout, live=False)
 
 
 def test_outcome_of_a_job() -> None:
-    outcome = _run(FakeApi([{"f_status": "running"}, {"f_status": "success"}], []))
+    outcome = _run([{"f_status": "running"}, {"f_status": "success"}])
     assert (outcome.auc, outcome.ks, outcome.losses) == (0.9, 0.8, [0.7, 0.6])
     assert (outcome.job_id, outcome.model_id, outcome.model_version) == ("7", "m", "7")
 
 
 def test_a_failed_job_says_why() -> None:
     with pytest.raises(demo.DemoFailedError, match="ended as failed: no common ids"):
-        _run(FakeApi([{"f_status": "failed", "f_reason": "no common ids"}], []))
+        _run([{"f_status": "failed", "f_reason": "no common ids"}])
 
 
 def test_without_a_reason_the_failed_task_is_named() -> None:
@@ -154,17 +161,30 @@ def test_without_a_reason_the_failed_task_is_named() -> None:
         "f_message": "killed",
     }
     with pytest.raises(demo.DemoFailedError, match="lr_0 at host 1: killed"):
-        _run(FakeApi([{"f_status": "failed"}], [task]))
+        _run([{"f_status": "failed"}], [task])
 
 
 def test_a_job_that_takes_too_long() -> None:
     with pytest.raises(demo.DemoFailedError, match="stop_job -j 7"):
-        _run(FakeApi([{"f_status": "running"}], []), timeout=0.0)
+        _run([{"f_status": "running"}], timeout=0.0)
 
 
-def test_no_server() -> None:
+def test_a_server_that_restarts_is_waited_for() -> None:
+    states = ["running", "away", "away", "running", "success"]
+    assert _run([{"f_status": state} for state in states]).auc == 0.9
+
+
+def test_a_server_that_stays_away_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PATIENCE_SECONDS", -1.0)
+    with pytest.raises(ServerUnreachableError):
+        _run([{"f_status": "running"}, {"f_status": "away"}])
+
+
+def test_no_server(tmp_path: Path) -> None:
+    values = {**{key.name: key.default for key in KEYS}, "IP": "127.0.0.1", "HTTP_PORT": 1}
     with pytest.raises(demo.DemoFailedError, match="fate_flow service start"):
-        demo.Api("http://127.0.0.1:1").call("job/query", {})
+        demo.run(Settings(tmp_path, values))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_example() -> None:
