@@ -27,6 +27,14 @@ _RATIO_FROM = 1_048_576
 _BLOCK = 1_048_576
 
 
+def no_model(party_model_id: str, version: str) -> NotFoundError:
+    return NotFoundError(f"Can not found {party_model_id} {version} model local cache", retcode=100)
+
+
+def already_there(party_model_id: str, version: str) -> ModelExistsError:
+    return ModelExistsError(f"Model {party_model_id} {version} local cache already existed")
+
+
 def export_model(store: ModelStore, party_model_id: str, version: str, target: Path) -> Path:
     """Write the archive of a model to ``target``.
 
@@ -34,9 +42,7 @@ def export_model(store: ModelStore, party_model_id: str, version: str, target: P
         NotFoundError: no such model.
     """
     if not store.exists(party_model_id, version):
-        raise NotFoundError(
-            f"Can not found {party_model_id} {version} model local cache", retcode=100
-        )
+        raise no_model(party_model_id, version)
     folder = store.folder(party_model_id, version)
     with (
         layout.locked(folder, shared=True),
@@ -66,7 +72,7 @@ def import_model(
     """
     folder = store.folder(party_model_id, version)
     if folder.exists():
-        raise ModelExistsError(f"Model {party_model_id} {version} local cache already existed")
+        raise already_there(party_model_id, version)
     aside = folder.parent / f".new-{uuid.uuid4().hex}"
     aside.mkdir(parents=True)
     try:
@@ -84,9 +90,7 @@ def import_model(
         try:
             aside.rename(folder)
         except OSError:
-            raise ModelExistsError(
-                f"Model {party_model_id} {version} local cache already existed"
-            ) from None
+            raise already_there(party_model_id, version) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder

@@ -261,6 +261,10 @@ SPECS: tuple[ModuleSpec, ...] = (
     ),
     ModuleSpec(
         name="ModelRestore",
+        programs={
+            "local": "fate_flow.components.model_archive.component:ModelRestore",
+        },
+        param="fate_flow.components.model_archive.params:ModelRestoreParam",
         code_path={
             "local": "fate_flow/components/model_operation_components.py/ModelRestore",
         },
@@ -268,6 +272,10 @@ SPECS: tuple[ModuleSpec, ...] = (
     ),
     ModuleSpec(
         name="ModelStore",
+        programs={
+            "local": "fate_flow.components.model_archive.component:ModelStore",
+        },
+        param="fate_flow.components.model_archive.params:ModelStoreParam",
         code_path={
             "local": "fate_flow/components/model_operation_components.py/ModelStore",
         },

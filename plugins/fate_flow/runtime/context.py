@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from fate_flow.data.table import Table, TableStore
 from fate_flow.entities import Party, TaskIdentity
+from fate_flow.models.store import ModelStore
+from fate_flow.models.stores import ArchiveStores
 
 #: What may cross the boundary: None is not sendable; containers may nest; leaves are
 #: str, int, float, bool, None, bytes, numpy arrays, Arrow tables and record batches.
@@ -101,6 +103,19 @@ class TaskInputs:
     isometric_model: Mapping[str, ModelBuffers] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ModelAccess:
+    """The site's models, for the components that move them.
+
+    Attributes:
+        store: the model cache.
+        archives: opens the places that archives can be put to.
+    """
+
+    store: ModelStore
+    archives: ArchiveStores
+
+
 @dataclass
 class TaskContext:
     """All that a component may touch.
@@ -115,6 +130,7 @@ class TaskContext:
         tracker: metrics, progress, data view.
         work_dir: a folder of this task for temporary files, removed afterwards.
         job_parameters: ``job_parameters`` of the job.
+        models: the site's models, where a module moves them.
         log: goes to the task log and the log files of the job.
     """
 
@@ -127,6 +143,7 @@ class TaskContext:
     tracker: Tracker
     work_dir: str
     job_parameters: Mapping[str, Any] = field(default_factory=dict)
+    models: ModelAccess | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("fate_flow.task"))
 
     @property

@@ -34,8 +34,9 @@ from fate_flow.errors import (
 from fate_flow.federation.client import GatewaySession
 from fate_flow.federation.failures import JobCanceledError, TaskReplacedError
 from fate_flow.models.store import ModelStore
+from fate_flow.models.stores import ArchiveStores
 from fate_flow.runtime.component import TaskOutput
-from fate_flow.runtime.context import Federation, TaskContext
+from fate_flow.runtime.context import Federation, ModelAccess, TaskContext
 from fate_flow.runtime.inputs import InputResolver, output_address
 from fate_flow.runtime.registry import find
 from fate_flow.runtime.reporting import (
@@ -243,6 +244,7 @@ class _AttemptLoop:
             tracker=self._reporter,
             work_dir=work_dir,
             job_parameters=run.plan.job_parameters,
+            models=ModelAccess(self._models, ArchiveStores(run.settings)),
             log=log,
         )
 

@@ -80,7 +80,7 @@ def test_versions(client: TestClient) -> None:
 
 @pytest.mark.parametrize("operation", ["store", "restore"])
 def test_store_and_restore_are_jobs(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, operation: str
+    site: Site, client: TestClient, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     from fate_flow.jobs import service
 
@@ -91,15 +91,27 @@ def test_store_and_restore_are_jobs(
         return service.SubmitResult("7", {"logs_directory": "/l", "model_info": {}})
 
     monkeypatch.setattr(service, "submit_job", submit_job)
+    if operation == "store":
+        missing = post(client, "/model/store", MODEL)
+        assert missing["retmsg"] == f"Can not found {ID} 1 model local cache"
+        site.models.create(ID, "1")
     no_address = post(client, f"/model/{operation}", MODEL)
     assert "DEFAULT_MODEL_STORE_ADDRESS" in no_address["retmsg"]
-    address = {"storage": "redis", "host": "127.0.0.1"}
+    bad = post(client, f"/model/{operation}", {**MODEL, "store_address": {"storage": "x"}})
+    assert bad["retmsg"] == "store_address.storage: found 'x'; allowed: redis, file"
+    address = {"storage": "redis", "host": "127.0.0.1", "password": "secret"}
     answer = post(client, f"/model/{operation}", {**MODEL, "store_address": address})
     assert answer["jobId"] == "7"
     assert answer["data"] == {"logs_directory": "/l"}
     ((dsl, conf),) = seen
     assert list(dsl["components"]) == [f"{operation}_0"]
-    assert conf["role_parameters"]["local"][f"{operation}_0"]["model_id"] == [ID]
+    given = conf["role_parameters"]["local"][f"{operation}_0"]
+    assert given["model_id"] == [ID]
+    assert given["store_address"][0]["password"].startswith("sealed:")
+    site.models.folder(ID, "1").mkdir(parents=True, exist_ok=True)
+    if operation == "restore":
+        exists = post(client, "/model/restore", {**MODEL, "store_address": address})
+        assert exists["retmsg"] == f"Model {ID} 1 local cache already existed"
 
 
 @pytest.mark.parametrize("operation", ["load", "load/do", "bind", "transfer"])

@@ -21,8 +21,9 @@ from fate_flow.api.guards import can_read, can_write
 from fate_flow.api.routes.table import TableInfoBody, table_address
 from fate_flow.api.uploads import Form, is_form, read_form
 from fate_flow.errors import FateFlowError, InvalidInputError, Problem, UnsupportedError
-from fate_flow.models.archive import export_model, import_model
+from fate_flow.models.archive import already_there, export_model, import_model, no_model
 from fate_flow.models.store import ModelStore
+from fate_flow.models.stores import ArchiveStores
 from fate_flow.settings import Settings
 from fate_flow.tracking import store as tracking
 
@@ -120,25 +121,17 @@ def _submit_operation(session: Session, settings: Settings, name: str, body: Sto
     """A job of one component of the party ``local 0``."""
     from fate_flow.jobs import service
 
-    address = body.store_address or dict(settings.DEFAULT_MODEL_STORE_ADDRESS)
-    if not address:
-        raise InvalidInputError(
-            [
-                Problem(
-                    "store_address", "missing", "an object with storage, host, port, password, db"
-                )
-            ],
-            remedy="Or set DEFAULT_MODEL_STORE_ADDRESS",
-        )
+    stores = ArchiveStores(settings)
+    stores.open(body.store_address)  # names what is wrong with it, now rather than in the task
     component, module = f"{name}_0", f"Model{name.capitalize()}"
-    values = {**body.given(), "store_address": address}
+    values: dict[str, Any] = {"model_id": body.model_id, "model_version": body.model_version}
+    if body.store_address:
+        values["store_address"] = stores.sealed(body.store_address)
     conf = {
         "initiator": {"role": "local", "party_id": 0},
         "job_parameters": {"work_mode": settings.WORK_MODE},
         "role": {"local": [0]},
-        "role_parameters": {
-            "local": {component: {key: [values[key]] for key in (*_MODEL, "store_address")}}
-        },
+        "role_parameters": {"local": {component: {key: [values[key]] for key in values}}},
     }
     dsl = {"components": {component: {"module": module}}}
     result = service.submit_job(session, dsl, conf)
@@ -153,9 +146,14 @@ def _submit_operation(session: Session, settings: Settings, name: str, body: Sto
     **docs(StoreBody, {**_MODEL, "store_address": {"storage": "redis", "host": "127.0.0.1"}}),
 )
 def store(
-    body: Annotated[StoreBody, body_of(StoreBody)], session: DbSession, settings: SiteSettings
+    body: Annotated[StoreBody, body_of(StoreBody)],
+    session: DbSession,
+    settings: SiteSettings,
+    models: Models,
 ) -> Response:
     """Submit a job that puts the model's archive into the store."""
+    if not models.exists(body.model_id, body.model_version):
+        raise no_model(body.model_id, body.model_version)
     return _submit_operation(session, settings, "store", body)
 
 
@@ -166,9 +164,14 @@ def store(
     **docs(StoreBody, {**_MODEL, "store_address": {"storage": "redis", "host": "127.0.0.1"}}),
 )
 def restore(
-    body: Annotated[StoreBody, body_of(StoreBody)], session: DbSession, settings: SiteSettings
+    body: Annotated[StoreBody, body_of(StoreBody)],
+    session: DbSession,
+    settings: SiteSettings,
+    models: Models,
 ) -> Response:
     """Submit a job that fetches the model's archive from the store."""
+    if models.folder(body.model_id, body.model_version).exists():
+        raise already_there(body.model_id, body.model_version)
     return _submit_operation(session, settings, "restore", body)
 
 
