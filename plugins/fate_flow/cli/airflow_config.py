@@ -115,7 +115,7 @@ def sections(settings: Settings) -> Sections:
             # A finished task frees its slot, and a stopped one ends, within this time.
             "min_heartbeat_interval": "1",
             # Tasks outlive a restart of the API server.
-            "max_failed_heartbeats": "20",
+            "max_failed_heartbeats": "120",
             "execution_api_retries": "10",
             "execution_api_retry_wait_max": "5.0",
             "execution_api_timeout": "20.0",
@@ -126,7 +126,7 @@ def sections(settings: Settings) -> Sections:
             "scheduler_health_check_threshold": "15",
             "orphaned_tasks_check_interval": "10",
             # Longer than the API server needs to restart: tasks cannot report meanwhile.
-            "task_instance_heartbeat_timeout": "45",
+            "task_instance_heartbeat_timeout": "90",
             "task_instance_heartbeat_timeout_detection_interval": "5",
             "catchup_by_default": "False",
         },
