@@ -16,7 +16,13 @@ from fate_flow.api import guards
 from fate_flow.api.internal import task_claims
 from tests.support.site import Site
 
-GUARDS = {guards.may_read, guards.may_run, guards.may_administer, task_claims}
+GUARDS = {
+    guards.may_read,
+    guards.may_run,
+    guards.may_administer,
+    guards.may_transfer,
+    task_claims,
+}
 #: Routes that anybody may call; they say nothing about jobs or data.
 OPEN = {"/internal/health"}
 

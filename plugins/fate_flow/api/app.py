@@ -9,7 +9,17 @@ from fastapi.routing import APIRoute
 
 from fate_flow import settings as site_settings
 from fate_flow.api.envelope import install
-from fate_flow.api.routes import data, job, model, permission, pipeline, table, tracking, ui
+from fate_flow.api.routes import (
+    data,
+    job,
+    model,
+    permission,
+    pipeline,
+    serving,
+    table,
+    tracking,
+    ui,
+)
 from fate_flow.settings import Settings
 from fate_flow.version import FATE_VERSION, __version__
 
@@ -51,7 +61,8 @@ def _routers() -> list[APIRouter]:
     from fate_flow.api.routes import openapi
 
     routers = [openapi.router, job.router, data.router, table.router, tracking.router]
-    routers += [model.router, pipeline.router, permission.router, ui.router]
+    # serving before model: the last route of model takes any name below /model
+    routers += [serving.router, model.router, pipeline.router, permission.router, ui.router]
     if importlib.util.find_spec("fate_flow.api.internal") is not None:
         from fate_flow.api import internal
 

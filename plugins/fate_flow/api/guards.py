@@ -18,6 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from fate_flow.federation.tokens import TokenError, verify_transfer
 from fate_flow.settings import Settings
 
 Guard = Callable[[Request], Awaitable[None]]
@@ -113,6 +114,19 @@ def _auth_manager() -> Any:
     return get_auth_manager()
 
 
+async def may_transfer(request: Request) -> None:
+    """A reader, or FATE-Serving with the key of a link; which model it opens is kept."""
+    key = request.query_params.get("key")
+    settings: Settings = request.app.state.settings
+    if settings.USE_AUTHENTICATION and key:
+        try:
+            request.state.transfer = verify_transfer(settings.secret(), key)
+        except TokenError as error:
+            raise HTTPException(403, error.message) from None
+        return
+    await may_read(request)
+
+
 may_read = _guard("read", "jobs", _sees_dags)
 may_run = _guard("run", "jobs", _runs_dags)
 may_administer = _guard("administer", "privileges", _edits_connections)
@@ -121,3 +135,4 @@ may_administer = _guard("administer", "privileges", _edits_connections)
 can_read = Depends(may_read)
 can_write = Depends(may_run)
 can_administer = Depends(may_administer)
+can_transfer = Depends(may_transfer)

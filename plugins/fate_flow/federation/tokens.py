@@ -1,7 +1,8 @@
-"""Tokens: a task's speaks for one party in one component of one job, a site's for the site.
+"""Tokens: a task's speaks for one party in one component of one job, a site's for the site,
+a transfer's opens one model for FATE-Serving.
 
-``base64url(claims JSON) "." base64url(HMAC-SHA256)``. The two kinds are signed with different
-keys derived from the site's secret, so that one can never pass for the other.
+``base64url(claims JSON) "." base64url(HMAC-SHA256)``. The kinds are signed with different
+keys derived from the site's secret, so that one can never pass for another.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fate_flow.errors import FateFlowError
 
 _TASK_KEY = b"fate-flow task token 1"
 _SITE_KEY = b"fate-flow site token 1"
+_TRANSFER_KEY = b"fate-flow transfer token 1"
 _MAX_LENGTH = 2048
 _FORM = re.compile(r"[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+")
 
@@ -107,6 +109,22 @@ def verify_site(secret: bytes, token: str) -> None:
         TokenError: it is not one of this site's valid site tokens.
     """
     _open(secret, _SITE_KEY, token)
+
+
+def issue_transfer(secret: bytes, *, namespace: str, name: str, ttl: float) -> str:
+    """A token that lets whoever has it read one model (party model id, version)."""
+    claims = {"namespace": namespace, "name": name, "exp": round(time.time() + ttl, 3)}
+    return _sign(secret, _TRANSFER_KEY, claims)
+
+
+def verify_transfer(secret: bytes, token: str) -> tuple[str, str]:
+    """(party model id, version) that a token opens.
+
+    Raises:
+        TokenError: it is not one of this site's valid transfer tokens.
+    """
+    claims = _open(secret, _TRANSFER_KEY, token)
+    return claims["namespace"], claims["name"]
 
 
 def _key(secret: bytes, purpose: bytes) -> bytes:

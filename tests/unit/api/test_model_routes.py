@@ -114,13 +114,6 @@ def test_store_and_restore_are_jobs(
         assert exists["retmsg"] == f"Model {ID} 1 local cache already existed"
 
 
-@pytest.mark.parametrize("operation", ["load", "load/do", "bind", "transfer"])
-def test_what_is_not_there_says_so(client: TestClient, operation: str) -> None:
-    answer = post(client, f"/model/{operation}", {})
-    assert answer["retcode"] == 100
-    assert f"model/{operation} is not in this version" in answer["retmsg"]
-
-
 def test_unknown_operation(client: TestClient) -> None:
     text = "Can not support this operating now: twist"
     assert post(client, "/model/twist", {}) == {"retcode": 100, "retmsg": text}

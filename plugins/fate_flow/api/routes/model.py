@@ -20,7 +20,7 @@ from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
 from fate_flow.api.routes.table import TableInfoBody, table_address
 from fate_flow.api.uploads import Form, is_form, read_form
-from fate_flow.errors import FateFlowError, InvalidInputError, Problem, UnsupportedError
+from fate_flow.errors import FateFlowError, InvalidInputError, Problem
 from fate_flow.models.archive import already_there, export_model, import_model, no_model
 from fate_flow.models.store import ModelStore
 from fate_flow.models.stores import ArchiveStores
@@ -243,40 +243,6 @@ def import_archive(
 
 def _import(models: ModelStore, body: ModelBody, archive: Path) -> None:
     import_model(models, body.model_id, body.model_version, archive)
-
-
-# -- not in this version ---------------------------------------------------------------------
-
-
-def _unsupported(operation: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"model/{operation} is not in this version",
-        remedy="Export the model with model/export and import it where it is to be served",
-    )
-
-
-@router.post("/load", dependencies=[can_write])
-def load() -> Response:
-    """Publish to FATE-Serving."""
-    raise _unsupported("load")
-
-
-@router.post("/load/do", dependencies=[can_write])
-def load_do() -> Response:
-    """Publish this party's part to FATE-Serving."""
-    raise _unsupported("load/do")
-
-
-@router.post("/bind", dependencies=[can_write])
-def bind() -> Response:
-    """Bind a published model to a service id."""
-    raise _unsupported("bind")
-
-
-@router.post("/transfer", dependencies=[can_read])
-def transfer() -> Response:
-    """Hand a model to FATE-Serving."""
-    raise _unsupported("transfer")
 
 
 @router.get("/{operation}", dependencies=[can_read], include_in_schema=False)

@@ -1,0 +1,1 @@
+"""Publishing models to FATE-Serving, the Java server that answers single requests online."""
