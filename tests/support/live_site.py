@@ -242,7 +242,7 @@ class LiveSite(RunningSite):
         return [row[0] for row in rows]
 
     def _task_instances(self, job_id: str) -> dict[str, str]:
-        """What a process title may hold -> ``component.party`` for the tries of a job's tasks."""
+        """Id of a try, which Airflow puts in the process title -> ``component.party``."""
         dag_id = f"fate_flow_{job_id}"
         rows = self.select(
             "SELECT id, task_id FROM task_instance WHERE dag_id = ? UNION ALL"
@@ -250,11 +250,7 @@ class LiveSite(RunningSite):
             dag_id,
             dag_id,
         )
-        known = {str(uuid.UUID(str(one))): task for one, task in rows}
-        for task in [*known.values()]:
-            component, _, key = task.partition(".")
-            known[f"{job_id} {component} {key}"] = task
-        return known
+        return {str(uuid.UUID(str(one))): task for one, task in rows}
 
     def gateway(self) -> GatewayAdmin:
         return GatewayAdmin.of(self.settings)

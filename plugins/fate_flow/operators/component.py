@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
-
-if TYPE_CHECKING:
-    from fate_flow.entities import TaskIdentity
 
 
 class FederatedComponentOperator(BaseOperator):
@@ -59,17 +55,8 @@ class FederatedComponentOperator(BaseOperator):
             try_number=context["ti"].try_number,
             open_channel=partial(open_gateway_channel, settings.grpc_address),
         )
-        _set_process_title(run.identity)
         with job_log_files(settings.logs_dir, run.identity):
             try:
                 run.execute()
             except TaskFailedError as error:
                 raise AirflowFailException(error.message) from None
-
-
-def _set_process_title(identity: TaskIdentity) -> None:
-    """So that ``ps`` tells whose process this is; Airflow's title is an id of its own."""
-    with contextlib.suppress(ImportError):
-        from setproctitle import setproctitle
-
-        setproctitle(f"fate_flow task: {identity.job_id} {identity.component} {identity.party.key}")
