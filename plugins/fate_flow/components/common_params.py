@@ -72,8 +72,12 @@ class CrossValidationParam(Param):
     mode: str = param("hetero", one_of("hetero", "homo"), internal=True)
     role: str = param("guest", one_of("guest", "host", "arbiter"), internal=True)
     shuffle: bool = param(True, boolean())
-    random_seed: int | None = param(1, integer(1) | null())
+    random_seed: int | None = param(1, integer(1, 2**32 - 1) | null())
     need_cv: bool = param(False, boolean())
+
+    def check(self) -> Iterator[Problem]:
+        if self.need_cv and self.n_splits < 2:
+            yield Problem("n_splits", f"found {self.n_splits}", "at least 2 for cross validation")
 
 
 @dataclass
@@ -105,4 +109,4 @@ class SqnParam(Param):
     update_interval_L: int = param(3, integer(1))  # noqa: N815
     memory_M: int = param(5, integer(1))  # noqa: N815
     sample_size: int = param(5000, integer(1))
-    random_seed: int | None = param(None, integer(1) | null())
+    random_seed: int | None = param(None, integer(1, 2**32 - 1) | null())

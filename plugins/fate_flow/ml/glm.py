@@ -54,9 +54,13 @@ class LinearWeights:
         )
 
     def scores(self, features: Floats) -> Floats:
-        """w·x + b for each row; ``features`` has shape (n, d)."""
-        result: Floats = features @ self.coefficients + self.intercept
-        return result
+        """w·x + b for each row; ``features`` has shape (n, d).
+
+        A row's score has the same bits in whatever table it stands: each row is summed by
+        itself, where a matrix product would group rows by their position.
+        """
+        own: Floats = np.einsum("ij,j->i", np.ascontiguousarray(features), self.coefficients)
+        return own + self.intercept
 
     def minus(self, step: Floats) -> LinearWeights:
         """Weights after subtracting a step laid out as :meth:`vector`."""

@@ -71,6 +71,14 @@ class Component(Generic[P]):
             f"{self.context.identity.module} takes one data input, found {sorted(data)}"
         )
 
+    def cross_validate(self, data: Table | None) -> None:
+        """Fit and evaluate on parts of ``data``; leaves neither data nor a fitted model."""
+        raise UnsupportedError(f"{self.context.identity.module} has no cross validation")
+
+    def select_stepwise(self, data: Table | None) -> Table | None:
+        """Choose columns step by step, keep the best model and score ``data`` with it."""
+        raise UnsupportedError(f"{self.context.identity.module} has no stepwise selection")
+
     def export_model(self) -> Mapping[str, Message] | None:
         return None
 
@@ -89,6 +97,15 @@ class Component(Generic[P]):
         inputs = self.context.inputs
         if not getattr(self.param, "need_run", True):
             return TaskOutput(self._pass_through(), self.export_model())
+        if self._asks_for("cv_param", "need_cv"):
+            self.context.federation.flow = "fit"
+            self.cross_validate(self._first("train_data"))
+            return TaskOutput(None, self.export_model())
+        if self._asks_for("stepwise_param", "need_stepwise"):
+            self.context.federation.flow = "fit"
+            chosen = self.select_stepwise(self._first("train_data"))
+            self._check_row_count(chosen)
+            return TaskOutput(chosen, self.export_model())
         if inputs.model:
             self.load_model(next(iter(inputs.model.values())))
         if inputs.isometric_model:
@@ -96,6 +113,12 @@ class Component(Generic[P]):
         result = self._act()
         self._check_row_count(result)
         return TaskOutput(result, self.export_model())
+
+    def _asks_for(self, group: str, switch: str) -> bool:
+        """Whether a parameter switches a way of training on; a prediction is not concerned."""
+        return bool(getattr(getattr(self.param, group, None), switch, False)) and self._has(
+            "train_data"
+        )
 
     def _tables(self, data_type: str) -> dict[str, Table]:
         found: dict[str, Table] = {}

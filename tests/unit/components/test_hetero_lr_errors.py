@@ -20,7 +20,7 @@ HOST = HOSTS[0]
     ("labels", "error", "text"),
     [
         (np.ones(48, dtype=int), DataError, r"guest 9999 have the label 1; .*both classes"),
-        (np.arange(48) % 3, UnsupportedError, "the labels have 3 classes; one-vs-rest"),
+        (np.arange(48) % 3 / 2, DataError, r"guest 9999 has 3 different labels and 0.5 is one"),
         (np.arange(48) % 2 + 1, DataError, r"labels of .*guest 9999 are 1 and 2.*label_type"),
         ([str(i % 2) for i in range(48)], DataError, r"guest 9999 are texts.*label_type"),
         (np.where(np.arange(48) < 2, np.nan, 1.0), DataError, "2 of 48 rows .* have no label"),
@@ -125,13 +125,10 @@ def test_an_empty_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("conf", "path", "text"),
     [
-        ({"optimizer": "sqn"}, "optimizer", "not available in this version"),
-        ({"cv_param": {"need_cv": True}}, "cv_param.need_cv", "cross validation"),
-        (
-            {"stepwise_param": {"need_stepwise": True}},
-            "stepwise_param.need_stepwise",
-            "stepwise selection",
-        ),
+        ({"optimizer": "newton"}, "optimizer", "nesterov_momentum_sgd, sqn"),
+        ({"sqn_param": {"memory_M": 0}}, "sqn_param.memory_M", "1 <= value"),
+        ({"cv_param": {"need_cv": True, "n_splits": 1}}, "cv_param.n_splits", "at least 2"),
+        ({"stepwise_param": {"nvmin": 4, "nvmax": 3}}, "stepwise_param.nvmax", "less than nvmin"),
         ({"encrypt_param": {"key_length": 512}}, "encrypt_param.key_length", "found 512"),
         ({"encrypt_param": {"method": "IterativeAffine"}}, "encrypt_param.method", "Paillier"),
         ({"batch_size": 5}, "batch_size", "-1 (all rows)"),

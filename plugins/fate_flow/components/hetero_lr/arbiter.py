@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fate_flow.components.hetero_lr import messages
+from fate_flow.components.hetero_lr.curvature import ArbiterCurvature
 from fate_flow.components.hetero_lr.params import SAFE_KEY_LENGTH
 from fate_flow.components.hetero_lr.party import HeteroLRParty
 from fate_flow.components.hetero_lr.validation import ArbiterValidation
@@ -16,12 +17,13 @@ from fate_flow.entities import Party
 from fate_flow.errors import ProtocolError
 from fate_flow.ml.convergence import ConvergenceTest
 from fate_flow.ml.optimizers import Optimizer, make_optimizer
+from fate_flow.ml.quasi_newton import QuasiNewton
 from fate_flow.models.proto.lr_model_meta_pb2 import LRModelMeta
 from fate_flow.models.proto.lr_model_param_pb2 import LRModelParam
 
 Floats = NDArray[np.float64]
 
-_LOSS_META = {"name": "train", "metric_type": "LOSS", "unit_name": "iters", "curve_name": "loss"}
+_LOSS_META = {"name": "train", "metric_type": "LOSS", "unit_name": "iters"}
 
 
 class HeteroLRArbiter(HeteroLRParty):
@@ -31,30 +33,51 @@ class HeteroLRArbiter(HeteroLRParty):
     has_intercept = True
 
     def fit(self, data: Table | None, validate: Table | None = None) -> Table | None:
-        context, federation = self.context, self.context.federation
         self.check_parties()
+        count = self.receive_classes()
+        if count == 2:
+            self.fit_binary()
+        else:
+            self.fit_classes(range(count), HeteroLRArbiter.fit_binary)
+        return None
+
+    def fit_binary(self) -> None:
+        """Drive the fit of one class against all others."""
+        context, federation = self.context, self.context.federation
         others = [context.guest, *context.hosts]
-        self._warn()
-        self.check_classes(federation.receive(messages.AGGREGATE_CLASSES, context.guest))
-        key = PrivateKey.generate(self.param.encrypt_param.key_length)
+        if not self.keys.is_made:
+            self._warn()
+        key = self.keys.make(self.param.encrypt_param.key_length)
         federation.send(messages.PUBLIC_KEY, key.public.to_payload(), others)
         info = messages.BatchInfo.from_payload(
             federation.receive(messages.BATCH_INFO, context.guest), context.guest
         )
-        optimizer = make_optimizer(self.param.optimizer, self.param.rate)
+        optimizer, curvature = self._optimizer()
         convergence = ConvergenceTest(self.param.early_stop, self.param.tol)
         validation = ArbiterValidation(self)
         for iteration in range(self.param.max_iter):
-            loss, moved = self._iterate(iteration, info.batch_num, key, optimizer)
+            loss, moved = self._iterate(iteration, info.batch_num, key, optimizer, curvature)
             self.is_converged = convergence.is_converged(loss, moved)
             federation.send(messages.CONVERGE_FLAG, self.is_converged, others, (iteration,))
             self.iterations = iteration + 1
-            if loss is not None:
-                context.tracker.metrics("train", "loss", [(iteration, loss)], _LOSS_META)
-            self.show_progress(loss)
+            self._log_loss(iteration, loss)
             if validation.stops_after(iteration) or self.is_converged:
                 break
-        return None
+
+    def _optimizer(self) -> tuple[Optimizer, ArbiterCurvature | None]:
+        param = self.param
+        if param.optimizer != "sqn":
+            return make_optimizer(param.optimizer, param.rate), None
+        optimizer = QuasiNewton(param.rate, param.sqn_param.memory_M)
+        return optimizer, ArbiterCurvature(self, optimizer)
+
+    def _log_loss(self, iteration: int, loss: float | None) -> None:
+        self.loss = loss
+        self.show_progress(loss)
+        if loss is not None and self.scope.loss is not None:
+            name, curve = self.scope.loss
+            meta = {**_LOSS_META, "curve_name": curve}
+            self.context.tracker.metrics("train", name, [(iteration, loss)], meta)
 
     def _warn(self) -> None:
         length = self.param.encrypt_param.key_length
@@ -74,16 +97,24 @@ class HeteroLRArbiter(HeteroLRParty):
             )
 
     def _iterate(
-        self, iteration: int, batches: int, key: PrivateKey, optimizer: Optimizer
+        self,
+        iteration: int,
+        batches: int,
+        key: PrivateKey,
+        optimizer: Optimizer,
+        curvature: ArbiterCurvature | None,
     ) -> tuple[float | None, Floats]:
         """One pass over all batches: mean of their losses, sum of their steps."""
         losses: list[float] = []
         moved: Floats = np.zeros(1)
         for index in range(batches):
             suffix = (iteration, index)
-            moved = moved + self._step(key, optimizer, suffix)
+            step = self._step(key, optimizer, suffix)
+            moved = moved + step
             if self.has_loss:
                 losses.append(self._loss(key, suffix))
+            if curvature is not None:
+                curvature.after_update(step, key, suffix)
         return (float(np.mean(losses)) if losses else None), moved
 
     def _step(self, key: PrivateKey, optimizer: Optimizer, suffix: tuple[int, int]) -> Floats:
@@ -96,14 +127,15 @@ class HeteroLRArbiter(HeteroLRParty):
             ),
             (context.guest, messages.GUEST_GRADIENT, messages.GUEST_OPTIM_GRADIENT),
         ]
-        parts = [self._decrypt(key, name, party, suffix) for party, name, _ in names]
+        parts = [self.decrypt(key, name, party, suffix) for party, name, _ in names]
         step = optimizer.step(np.concatenate(parts), suffix[0])
         ends = np.cumsum([len(part) for part in parts])[:-1]
         for (party, _, answer), part in zip(names, np.split(step, ends), strict=True):
             federation.send(answer, part, party, suffix)
         return step
 
-    def _decrypt(self, key: PrivateKey, name: str, party: Party, suffix: tuple[int, int]) -> Floats:
+    def decrypt(self, key: PrivateKey, name: str, party: Party, suffix: tuple[int, int]) -> Floats:
+        """What a party sent, in clear."""
         received = self.context.federation.receive(name, party, suffix)
         return CipherColumn.from_arrow(received, key.public).decrypt(key)
 

@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fate_flow.components.hetero_lr import messages
-from fate_flow.components.hetero_lr.party import MATRIX_BITS, HeteroLRParty
+from fate_flow.components.hetero_lr.curvature import HostCurvature
+from fate_flow.components.hetero_lr.party import HeteroLRParty
+from fate_flow.components.hetero_lr.rows import Batch, TrainingRows
 from fate_flow.components.hetero_lr.validation import HostValidation
-from fate_flow.crypto.bucket_products import DotPlan
 from fate_flow.crypto.cipher_column import CipherColumn
 from fate_flow.crypto.masks import MaskPool
 from fate_flow.crypto.paillier import PublicKey
 from fate_flow.data.table import Table
 from fate_flow.errors import DataError, ProtocolError
-from fate_flow.ml.batches import batch_slices
 
 Floats = NDArray[np.float64]
 
@@ -23,20 +23,41 @@ class HeteroLRHost(HeteroLRParty):
     """Sends encrypted scores, gets encrypted residuals."""
 
     def fit(self, data: Table | None, validate: Table | None = None) -> Table | None:
-        context, federation = self.context, self.context.federation
         self.check_parties()
         table = self.require_table(data)
-        features = self.features_of(table)
-        self.check_classes(federation.receive(messages.AGGREGATE_CLASSES, context.guest))
-        key = PublicKey.from_payload(federation.receive(messages.PUBLIC_KEY, context.arbiter))
-        batches = self._cut(table, features, validate is not None)
+        rows = TrainingRows(table, self.features_of(table))
+        count = self.receive_classes()
         self.header = table.schema.header
-        self.weights = self.start_weights(features)
-        validation = HostValidation(self, table, validate)
+        if count == 2:
+            self.fit_binary(rows, validate)
+        else:
+
+            def fit_one(part: HeteroLRHost) -> None:
+                part.fit_binary(rows, validate)
+
+            self.fit_classes(range(count), fit_one)
+        return None
+
+    def fit_binary(self, rows: TrainingRows, validate: Table | None) -> None:
+        """Fit one class against all others; the guest alone knows which.
+
+        Args:
+            rows: with features.
+            validate: rows to validate with.
+        """
+        context, federation = self.context, self.context.federation
+        key = self.keys.take(federation.receive(messages.PUBLIC_KEY, context.arbiter))
+        batches = self._cut(rows, validate is not None)
+        self.header = rows.table.schema.header
+        self.weights = self.start_weights(rows.features)
+        validation = HostValidation(self, rows.table, validate)
+        curvature = HostCurvature(self) if self.param.optimizer == "sqn" else None
         with MaskPool(key) as masks:
             for iteration in range(self.param.max_iter):
-                for index, (batch, plan) in enumerate(batches):
-                    self._train_batch(batch, plan, key, masks, (iteration, index))
+                for index, batch in enumerate(batches):
+                    self._train_batch(batch, key, masks, (iteration, index))
+                    if curvature is not None:
+                        curvature.after_update(batch, key, masks, (iteration, index))
                 self.is_converged = bool(
                     federation.receive(messages.CONVERGE_FLAG, context.arbiter, (iteration,))
                 )
@@ -45,10 +66,9 @@ class HeteroLRHost(HeteroLRParty):
                 if validation.stops_after(iteration) or self.is_converged:
                     break
         validation.restore_best()
-        return None
 
-    def _cut(self, table: Table, features: Floats, has_eval: bool) -> list[tuple[Floats, DotPlan]]:
-        """The guest's batches: features, and features ÷ n ready for products.
+    def _cut(self, rows: TrainingRows, has_eval: bool) -> list[Batch]:
+        """The guest's batches.
 
         Raises:
             DataError: the guest has other rows, or only one side has eval data.
@@ -58,9 +78,9 @@ class HeteroLRHost(HeteroLRParty):
         info = messages.BatchInfo.from_payload(
             self.context.federation.receive(messages.BATCH_INFO, guest), guest
         )
-        if info.rows != table.count or info.ids != messages.ids_digest(table.ids()):
+        if info.rows != rows.count or info.ids != rows.digest:
             raise DataError(
-                f"the ids of the {table.count} rows of {self.context.party} are not those of the "
+                f"the ids of the {rows.count} rows of {self.context.party} are not those of the "
                 f"{info.rows} rows of {guest}",
                 remedy="Put an Intersection before HeteroLR at both parties, with "
                 "sync_intersect_ids on",
@@ -73,37 +93,29 @@ class HeteroLRHost(HeteroLRParty):
                 f"{one} has eval_data for HeteroLR and {other} has none",
                 remedy="Name an eval_data table at every party, or at none",
             )
-        slices = batch_slices(table.count, info.batch_size)
-        if len(slices) != info.batch_num:
-            raise ProtocolError(f"{guest} cut {info.batch_num} batches, not {len(slices)}")
-        return [
-            (features[rows], DotPlan(features[rows] / (rows.stop - rows.start), MATRIX_BITS))
-            for rows in slices
-        ]
+        batches = rows.batches(info.batch_size)
+        if len(batches) != info.batch_num:
+            raise ProtocolError(f"{guest} cut {info.batch_num} batches, not {len(batches)}")
+        return batches
 
     def _train_batch(
-        self,
-        features: Floats,
-        plan: DotPlan,
-        key: PublicKey,
-        masks: MaskPool,
-        suffix: tuple[int, int],
+        self, batch: Batch, key: PublicKey, masks: MaskPool, suffix: tuple[int, int]
     ) -> None:
         context, federation = self.context, self.context.federation
+        features = batch.features
         scores = self.weights.scores(features)
         forward = CipherColumn.encrypt(scores, key, masks=masks)
         federation.send(messages.HOST_FORWARD, forward.to_arrow(), context.guest, suffix)
         # While the guest computes: the masks of this batch's gradient and the next scores.
-        masks.prepare(len(features) + 2 + plan.shape[1])
+        masks.prepare(len(features) + 2 + features.shape[1])
         if self.has_loss:
             self._send_loss_parts(scores, key, masks, suffix)
-            masks.prepare(len(features) + plan.shape[1])
-        residual = CipherColumn.from_arrow(
-            federation.receive(messages.FORE_GRADIENT, context.guest, suffix), key
+            masks.prepare(len(features) + features.shape[1])
+        received = federation.receive(messages.FORE_GRADIENT, context.guest, suffix)
+        residual = messages.read_column(received, key, batch.size, context.guest)
+        gradient = residual.dot(batch.plan).add_plain(
+            self.param.penalty_term.gradient(self.weights)
         )
-        if len(residual) != len(features):
-            raise ProtocolError(f"the guest sent {len(residual)} residuals, not {len(features)}")
-        gradient = residual.dot(plan).add_plain(self.param.penalty_term.gradient(self.weights))
         federation.send(
             messages.HOST_GRADIENT,
             gradient.rerandomise(masks).to_arrow(),
@@ -129,7 +141,12 @@ class HeteroLRHost(HeteroLRParty):
     # -- prediction -----------------------------------------------------------------------
 
     def predict(self, data: Table | None, data_type: str) -> Table | None:
-        self.send_scores(self.require_table(data))
+        table = self.require_table(data)
+        if self.one_vs_rest is None:
+            self.send_scores(table)
+        else:
+            for model in self.one_vs_rest.in_turn(self.context.federation):
+                model.send_scores(table)
         return None
 
     def send_scores(self, data: Table) -> None:

@@ -12,7 +12,8 @@ unless noted. One iteration, for each batch:
     host    → guest      LOSS_INTERMEDIATE, HOST_LOSS_REGULAR   E(Σ (w_h·x)²), E(penalty)
     guest   → arbiter    LOSS              E(loss); with one host only
 
-and at its end arbiter → guest, hosts CONVERGE_FLAG, suffix (iteration,).
+and at its end arbiter → guest, hosts CONVERGE_FLAG, suffix (iteration,). With optimizer
+``sqn`` some batches have messages more, see :mod:`.curvature`.
 
 What each side sees:
 
@@ -36,11 +37,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fate_flow.crypto.cipher_column import CipherColumn
+from fate_flow.crypto.paillier import PublicKey
 from fate_flow.entities import Party
 from fate_flow.errors import ProtocolError
 
-#: guest → hosts, arbiter, no suffix: number of different labels.
-AGGREGATE_CLASSES = "aggregate_classes"
 #: arbiter → guest, hosts, no suffix.
 PUBLIC_KEY = "paillier_pubkey"
 #: guest → hosts, arbiter, no suffix: a :class:`BatchInfo`.
@@ -56,6 +57,12 @@ LOSS_INTERMEDIATE = "loss_intermediate"
 HOST_LOSS_REGULAR = "host_loss_regular"
 LOSS = "loss"
 CONVERGE_FLAG = "converge_flag"
+
+SQN_SAMPLE_INDEX = "sqn_sample_index"
+HOST_SQN_FORWARDS = "host_sqn_forwards"
+FORWARD_HESS = "forward_hess"
+GUEST_HESS_VECTOR = "guest_hess_vector"
+HOST_HESS_VECTOR = "host_hess_vector"
 
 #: host → guest, no suffix, when predicting: :class:`HostScores`.
 HOST_PROB = "host_prob"
@@ -141,3 +148,16 @@ class HostScores:
         ):
             raise ProtocolError(f"{sender} sent scores that are not finite numbers")
         return cls(str(payload["ids"]), scores)
+
+
+def read_column(batch: object, key: PublicKey, size: int, sender: Party) -> CipherColumn:
+    """A column of ``size`` ciphertexts that a peer sent.
+
+    Raises:
+        CryptoError: not ciphertexts of this key.
+        ProtocolError: another number of them.
+    """
+    column = CipherColumn.from_arrow(batch, key)
+    if len(column) != size:
+        raise ProtocolError(f"{sender} sent {len(column)} ciphertexts, {size} were due")
+    return column

@@ -74,24 +74,6 @@ class HeteroLogisticParam(Param):
     multi_class: str = param("ovr", text())
 
     def check(self) -> Iterator[Problem]:
-        if self.optimizer == "sqn":
-            yield Problem(
-                "optimizer",
-                "sqn (stochastic quasi-Newton) is not available in this version",
-                ", ".join(OPTIMIZERS),
-            )
-        if self.cv_param.need_cv:
-            yield Problem(
-                "cv_param.need_cv",
-                "cross validation of HeteroLR is not available in this version",
-                "false",
-            )
-        if self.stepwise_param.need_stepwise:
-            yield Problem(
-                "stepwise_param.need_stepwise",
-                "stepwise selection is not available in this version",
-                "false",
-            )
         yield from self._check_encryption()
         yield from metric_problems(self.metrics or (), "binary", "metrics")
         if self.early_stopping_rounds is not None and not self.validation_freqs:

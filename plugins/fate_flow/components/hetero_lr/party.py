@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
+from fate_flow.components.cross_validation import cross_validate
+from fate_flow.components.hetero_lr.model import (
+    META,
+    PARAM,
+    meta_message,
+    param_message,
+    read,
+    restore,
+)
 from fate_flow.components.hetero_lr.params import HeteroLogisticParam
+from fate_flow.components.hetero_lr.rows import KeyRing
+from fate_flow.components.learner import FitScope, Share, StepwiseLearner, in_flow
+from fate_flow.components.one_vs_rest import (
+    AGGREGATE_CLASSES,
+    OneVsRest,
+    class_parts,
+    stored_classes,
+)
 from fate_flow.components.predictions import unite_predictions
+from fate_flow.components.stepwise import StepwiseSearch
 from fate_flow.data.table import Table
 from fate_flow.errors import DataError, ProtocolError, UnsupportedError
 from fate_flow.ml.convergence import LOSS_RULES
@@ -17,21 +36,16 @@ from fate_flow.ml.glm import LinearWeights
 from fate_flow.ml.initialization import initial_vector
 from fate_flow.models.proto.lr_model_meta_pb2 import LRModelMeta
 from fate_flow.models.proto.lr_model_param_pb2 import LRModelParam
-from fate_flow.runtime.component import Component
-from fate_flow.runtime.context import ModelBuffers
+from fate_flow.runtime.context import ModelBuffers, TaskContext
 
 Floats = NDArray[np.float64]
+Q = TypeVar("Q", bound="HeteroLRParty")
 
-#: Fixed-point bits of the features in products with ciphertexts, at each column's own scale.
-#: With scores encrypted to 2**-41 the error of gradient component j is at most
-#: ``2**-30 * max|x_j| * mean|d| + 2**-41 * mean|x_j|``, about 1e-9 for scaled features; weights
-#: come out as in the clear within 1e-6 (1e-8 as measured), whatever the optimiser makes of it.
-MATRIX_BITS = 30
-
-META, PARAM = "HeteroLogisticRegressionMeta", "HeteroLogisticRegressionParam"
+#: Labels with more different values than this are no classes.
+MAXIMUM_CLASSES = 1000
 
 
-class HeteroLRParty(Component[HeteroLogisticParam]):
+class HeteroLRParty(StepwiseLearner[HeteroLogisticParam]):
     """State of one party's model."""
 
     param_class = HeteroLogisticParam
@@ -44,69 +58,98 @@ class HeteroLRParty(Component[HeteroLogisticParam]):
     is_converged = False
     best_iteration = -1
 
+    #: The label that counts as the positive one.
+    positive_class = 1
+    #: The models of all classes, when there are more than two.
+    one_vs_rest: OneVsRest[Any] | None = None
+    #: Whether there are; the arbiter knows it, though it has no models.
+    has_many_classes = False
+
+    def __init__(self, context: TaskContext) -> None:
+        super().__init__(context)
+        self.keys = KeyRing()
+
+    def part(
+        self: Q, share: Share, scope: FitScope, parameters: Mapping[str, Any] | None = None
+    ) -> Q:
+        made = super().part(share, scope, parameters)
+        made.keys = self.keys
+        return made
+
+    @property
+    def evaluation_type(self) -> str:
+        return "multi" if self.has_many_classes else "binary"
+
+    def cross_validate(self, data: Table | None) -> None:
+        self.check_parties()
+        cross_validate(self, data)
+
     # -- model ---------------------------------------------------------------------------
 
     def export_model(self) -> Mapping[str, Message] | None:
-        return {META: self._meta(), PARAM: self._param()}
-
-    def _meta(self) -> LRModelMeta:
-        param = self.param
-        return LRModelMeta(
-            penalty=param.penalty or "NONE",
-            tol=param.tol,
-            alpha=param.alpha,
-            optimizer=param.optimizer,
-            batch_size=param.batch_size,
-            learning_rate=param.learning_rate,
-            max_iter=param.max_iter,
-            early_stop=param.early_stop,
-            fit_intercept=self.has_intercept and param.init_param.fit_intercept,
+        meta = meta_message(
+            self.param,
+            fit_intercept=self.has_intercept and self.param.init_param.fit_intercept,
+            one_vs_rest=self.has_many_classes,
         )
+        return {META: meta, PARAM: self._param()}
 
     def _param(self) -> LRModelParam:
-        weights = self.weights.coefficients.tolist() if self.header else []
-        return LRModelParam(
-            iters=self.iterations,
-            is_converged=self.is_converged,
-            weight=dict(zip(self.header, weights, strict=True)),
-            intercept=self.weights.intercept if self.header else 0.0,
-            header=self.header,
-            best_iteration=self.best_iteration,
-        )
+        return param_message(self)
 
     def load_model(self, buffers: ModelBuffers) -> None:
         """Restore weights.
 
         Raises:
-            DataError: not a HeteroLR model, or a damaged one.
-            UnsupportedError: a one-vs-rest model.
+            DataError: not a HeteroLR model, a damaged one, or one that was not fitted.
         """
-        try:
-            meta = LRModelMeta.FromString(buffers[META])
-            stored = LRModelParam.FromString(buffers[PARAM])
-        except (KeyError, DecodeError):
-            raise DataError(
-                f"{self.context.identity.component} got a model that is not of HeteroLR, "
-                f"it has {', '.join(sorted(buffers)) or 'no parts'}",
-                remedy="input.model must name the model output of a HeteroLR component",
-            ) from None
-        if stored.need_one_vs_rest:
-            raise UnsupportedError("one-vs-rest models of HeteroLR are not available yet")
+        meta, stored = read(buffers, self.context.identity.component)
+        self.has_many_classes = meta.need_one_vs_rest
         self._restore(meta, stored)
 
     def _restore(self, meta: LRModelMeta, stored: LRModelParam) -> None:
-        missing = [name for name in stored.header if name not in stored.weight]
-        if missing or not stored.header:
-            raise DataError(
-                f"the HeteroLR model of {self.context.party} is damaged: "
-                f"no weight for {', '.join(missing) or 'any column'}"
-            )
+        if not stored.need_one_vs_rest:
+            restore(self, stored, meta.fit_intercept)
+            return
+        result = stored.one_vs_rest_result
+        singles = list(result.completed_models)
+        classes = stored_classes(list(result.one_vs_rest_classes), len(singles))
+        models = []
+        for index, single in enumerate(singles):
+            models.append(self.part(Share.of("class", index, len(singles)), self.scope))
+            restore(models[-1], single, meta.fit_intercept)
         self.header = tuple(stored.header)
-        coefficients = np.array([stored.weight[name] for name in self.header])
-        self.weights = LinearWeights(coefficients, stored.intercept, meta.fit_intercept)
-        self.iterations = stored.iters
-        self.is_converged = stored.is_converged
-        self.best_iteration = stored.best_iteration
+        self.one_vs_rest = OneVsRest(classes, models)
+
+    # -- stepwise selection --------------------------------------------------------------
+
+    def select_stepwise(self, data: Table | None) -> Table | None:
+        StepwiseSearch(self, data).run()
+        with in_flow(self.context.federation, "validate"):
+            scores = self.predict(data, "train")
+        if scores is None or scores.name == self.context.output[1]:
+            return scores
+        return unite_predictions(self.context, [scores])
+
+    def fit_null(self, data: Table) -> float | None:
+        self.header, self.iterations = (), 1
+        self.weights = LinearWeights(np.empty(0))
+        return None
+
+    def adopt(self: Q, other: Q) -> None:
+        self.header = other.header
+        self.iterations = other.iterations
+        self.is_converged = other.is_converged
+        if hasattr(other, "weights"):
+            self.weights = other.weights
+
+    def coefficients(self) -> Mapping[str, Any]:
+        values = self.weights.coefficients.tolist()
+        return {
+            "intercept": self.weights.intercept,
+            "weight": dict(zip(self.header, values, strict=True)),
+            "header": list(self.header),
+        }
 
     def _stack(self, first: Table | None, second: Table | None) -> Table | None:
         if first is None or second is None:
@@ -133,20 +176,26 @@ class HeteroLRParty(Component[HeteroLogisticParam]):
                 remedy=f"Set early_stop of {self.context.identity.component} to weight_diff",
             )
 
-    def check_classes(self, count: object) -> None:
-        """Check what the guest said about its labels.
+    def receive_classes(self) -> int:
+        """How many classes the guest's labels have.
 
         Raises:
-            UnsupportedError: more than two classes.
             ProtocolError: not a number of classes.
         """
-        if not isinstance(count, int) or count < 2:
+        count = self.context.federation.receive(AGGREGATE_CLASSES, self.context.guest)
+        if type(count) is not int or not 2 <= count <= MAXIMUM_CLASSES:
             raise ProtocolError(f"the guest announced {count!r} label classes")
-        if count > 2:
-            raise UnsupportedError(
-                f"the labels have {count} classes; one-vs-rest is not available in this version",
-                remedy="Train with labels 0 and 1",
-            )
+        return count
+
+    def fit_classes(self: Q, classes: Sequence[int], fit_one: Callable[[Q], None]) -> None:
+        """One binary model per class; see :mod:`fate_flow.components.one_vs_rest`."""
+        self.has_many_classes = True
+        models = []
+        for index, part in class_parts(self, len(classes)):
+            part.positive_class = classes[index]
+            fit_one(part)
+            models.append(part)
+        self.one_vs_rest = OneVsRest(tuple(classes), models)
 
     def start_weights(self, features: Floats) -> LinearWeights:
         """Initial weights for a feature matrix of shape (n, d)."""
@@ -171,7 +220,7 @@ class HeteroLRParty(Component[HeteroLogisticParam]):
         if not isinstance(step, np.ndarray) or step.shape != (size,) or step.dtype.kind != "f":
             raise ProtocolError(f"the arbiter did not send a step of {size} numbers")
         moved = self.weights.minus(step)
-        if not np.isfinite(moved.vector()).all() or np.abs(moved.vector()).max() > 1e100:
+        if not (np.abs(moved.vector()) <= 1e100).all():
             raise DataError(
                 f"the weights of {self.context.party} grow without limit in iteration {iteration}",
                 remedy="Lower learning_rate, or scale the features first (FeatureScale)",
@@ -201,7 +250,9 @@ class HeteroLRParty(Component[HeteroLogisticParam]):
         """
         where = f"table {data.name} of {self.context.party}"
         header = data.schema.header
-        if not header:
+        if columns is not None and not columns:
+            return np.empty((data.count, 0))
+        if not header and not self.scope.no_columns:
             raise DataError(
                 f"{where} has no feature columns",
                 remedy="HeteroLR needs at least one feature at the guest and at every host: look "
@@ -216,7 +267,7 @@ class HeteroLRParty(Component[HeteroLogisticParam]):
                     f"{', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
                     remedy="Predict with a table that has the columns the model was trained on",
                 )
-            matrix = matrix[:, [header.index(name) for name in columns]]
+            matrix = np.ascontiguousarray(matrix[:, [header.index(name) for name in columns]])
             header = tuple(columns)
         bad = ~np.isfinite(matrix)
         if bad.any():

@@ -7,11 +7,13 @@ With ``early_stopping_rounds`` the guest tells hosts and arbiter the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from fate_flow.components.hetero_lr import messages
+from fate_flow.components.learner import in_flow
 from fate_flow.data.table import Table
 from fate_flow.errors import DataError, ProtocolError
 from fate_flow.ml.early_stopping import EarlyStopping
@@ -66,15 +68,9 @@ class _Validation:
         if self._best is not None:
             self.party.weights = self._best
 
-    @contextmanager
-    def _flow(self, iteration: int, data_type: str) -> Iterator[None]:
+    def _flow(self, iteration: int, data_type: str) -> AbstractContextManager[None]:
         federation = self.party.context.federation
-        before = federation.flow
-        federation.flow = f"{before}_iteration_{iteration}_{data_type}"
-        try:
-            yield
-        finally:
-            federation.flow = before
+        return in_flow(federation, f"{federation.flow}_iteration_{iteration}_{data_type}")
 
 
 class GuestValidation(_Validation):
@@ -103,18 +99,28 @@ class GuestValidation(_Validation):
                 continue
             with self._flow(iteration, data_type):
                 probability = self.party.probabilities(table)
-            positive = table.labels() == 1
-            name = f"iteration_{iteration}"
-            metrics = self.party.param.validation_metrics
-            singles: dict[str, float] = {}
-            for series in binary_report(name, positive, probability, metrics):
-                self.party.context.tracker.metrics(
-                    data_type, series.name, series.points, series.meta
-                )
-                if series.name == name:
-                    singles.update(series.points)
+            positive = table.labels() == self.party.positive_class
+            singles = self._report(f"iteration_{iteration}", data_type, positive, probability)
             if data_type == "validate" and self._stops_early:
                 self._rounds.record(singles)
+
+    def _report(
+        self, name: str, data_type: str, positive: NDArray[Any], probability: NDArray[Any]
+    ) -> dict[str, float]:
+        """Log the metrics of one data set; its single values."""
+        context, prefix = self.party.context, self.party.scope.data_set
+        name = prefix + name
+        if prefix and positive.all() == positive.any():
+            # A fold or a class may leave the other label out; the task itself may not.
+            context.log.warning("the %s rows of %s are of one class only", data_type, name)
+            return {}
+        singles: dict[str, float] = {}
+        metrics = self.party.param.validation_metrics
+        for series in binary_report(name, positive, probability, metrics):
+            context.tracker.metrics(data_type, series.name, series.points, series.meta)
+            if series.name == name:
+                singles.update(series.points)
+        return singles
 
     def _status(self, iteration: int) -> dict[str, bool]:
         context = self.party.context
