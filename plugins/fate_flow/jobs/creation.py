@@ -95,7 +95,13 @@ def prepare(
         plan = compile_predict_plan(dsl, train_conf, conf)
     else:
         dsl, train_conf = job_dsl, {}
-        plan = compile_plan(job_dsl, conf)
+        try:
+            plan = compile_plan(job_dsl, conf)
+        except InvalidInputError as error:
+            # One answer for everything that is wrong: the tables as far as they can be seen.
+            raise InvalidInputError(
+                [*error.problems, *_absent_tables(settings, dsl, conf)]
+            ) from None
         conf["job_parameters"]["model_id"] = model_id_of(plan.roles)
         conf["job_parameters"]["model_version"] = job_id
     _check_parties(settings, plan)
@@ -171,16 +177,52 @@ def _check_tables(settings: Settings, plan: Plan) -> None:
             index = list(plan.roles[party.role]).index(party.party_id)
             for key in keys:
                 address = arguments.get(key)
-                if address is None or store.exists(*address):
+                if address is None or _exists(store, *address):
                     continue
                 path = f"job_runtime_conf.role_parameters.{party.role}.args.data.{key}[{index}]"
-                problems[path] = Problem(
-                    path,
-                    f"{party} has no table {address[1]!r} in namespace {address[0]!r}",
-                    hint="upload it first",
-                )
+                problems[path] = _absent(path, str(party), *address)
     if problems:
         raise InvalidInputError(problems.values())
+
+
+def _absent_tables(settings: Settings, dsl: Any, conf: Any) -> list[Problem]:
+    """Tables that a conf names and the DSL uses but that are not here; for documents that may
+    be wrong in any other way."""
+    store = TableStore(settings.tables_dir)
+    used = json.dumps(dsl)
+    roles = conf.get("role_parameters") if isinstance(conf, dict) else None
+    found = []
+    for role, parameters in (roles if isinstance(roles, dict) else {}).items():
+        arguments = parameters.get("args") if isinstance(parameters, dict) else None
+        data = arguments.get("data") if isinstance(arguments, dict) else None
+        for key, entries in (data if isinstance(data, dict) else {}).items():
+            if f'"args.{key}"' not in used or not isinstance(entries, list):
+                continue
+            for index, entry in enumerate(entries):
+                name = entry.get("name") if isinstance(entry, dict) else None
+                namespace = entry.get("namespace") if isinstance(entry, dict) else None
+                if not (
+                    isinstance(name, str) and isinstance(namespace, str) and name and namespace
+                ):
+                    continue
+                if not _exists(store, namespace, name):
+                    path = f"job_runtime_conf.role_parameters.{role}.args.data.{key}[{index}]"
+                    found.append(_absent(path, role, namespace, name))
+    return found
+
+
+def _exists(store: TableStore, namespace: str, name: str) -> bool:
+    """Whether a table is there; a name that none can have is not."""
+    try:
+        return store.exists(namespace, name)
+    except InvalidInputError:
+        return False
+
+
+def _absent(path: str, who: str, namespace: str, name: str) -> Problem:
+    return Problem(
+        path, f"{who} has no table {name!r} in namespace {namespace!r}", hint="upload it first"
+    )
 
 
 def create_job(session: Session, settings: Settings, job: PreparedJob) -> None:

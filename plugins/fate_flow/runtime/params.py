@@ -11,8 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING as _NO_DEFAULT
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 from fate_flow.errors import InvalidInputError, Problem
@@ -192,7 +191,7 @@ class Param:
             inner: type[Param] | None = spec.metadata.get("nested")
             if inner is not None:
                 if not isinstance(given, Mapping):
-                    problems.append(Problem(where, f"found {given!r}", "an object"))
+                    problems.append(Problem(where, f"found {_shown(given)}", "an object"))
                     continue
                 base = inner(**spec.metadata["overrides"]).to_conf()
                 values[spec.name], found = inner.parse({**base, **given}, where)
@@ -202,13 +201,13 @@ class Param:
             try:
                 values[spec.name] = check.convert(given)
             except (ValueError, TypeError, OverflowError):
-                problems.append(Problem(where, f"found {given!r}", check.allowed))
+                problems.append(Problem(where, f"found {_shown(given)}", check.allowed))
         result = cls(**values)
-        if not problems:
-            problems += [
-                Problem(f"{path}.{p.path}" if path else p.path, p.message, p.allowed, p.hint)
-                for p in result.check()
-            ]
+        reported = {problem.path for problem in problems}
+        for found_together in result.check():
+            where = f"{path}.{found_together.path}" if path else found_together.path
+            if where not in reported:
+                problems.append(replace(found_together, path=where))
         return result, problems
 
     @classmethod
@@ -247,5 +246,7 @@ class Param:
         return conf
 
 
-def has_default(spec: Any) -> bool:
-    return spec.default is not _NO_DEFAULT or spec.default_factory is not _NO_DEFAULT
+def _shown(value: Any) -> str:
+    """A value as an error shows it, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
