@@ -54,7 +54,11 @@ class StoredComponent:
 
     @property
     def model_alias(self) -> str:
+        """Alias of its model; a predict job's is that of the training job."""
         models = (self.entry.get("output") or {}).get("model") or ["default"]
+        loaded = (self.entry.get("input") or {}).get("model") or []
+        if self.job_parameters.get("job_type") == "predict" and loaded:
+            return str(loaded[0]).rpartition(".")[2]
         return str(models[0])
 
     @property

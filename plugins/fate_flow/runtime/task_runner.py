@@ -265,14 +265,16 @@ class _AttemptLoop:
         if output.model:
             party_model, version = self._resolver().model_address
             component = self._run.component
-            self._models.save(
-                party_model,
-                version,
-                component.name,
-                component.module,
-                component.model_alias,
-                output.model,
-            )
+            # What a prediction exports is what it has loaded; a trained model never changes.
+            if self._run.plan.job_parameters.get("job_type") != "predict":
+                self._models.save(
+                    party_model,
+                    version,
+                    component.name,
+                    component.module,
+                    component.model_alias,
+                    output.model,
+                )
             self._reporter.data_view(party_model_id=party_model, model_version=version)
 
     def _at_its_place(self, table: Table) -> Table:
