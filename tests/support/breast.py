@@ -1,4 +1,4 @@
-"""The public breast data of the reference's examples, and its recorded deterministic runs."""
+"""The public data of the reference's examples, and its recorded deterministic runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.reference import reference_path
 
 
 @dataclass
-class JoinedBreast:
+class Joined:
     """Rows of the common ids in canonical order."""
 
     ids: list[str]
@@ -24,12 +24,22 @@ class JoinedBreast:
     host_header: list[str]
 
 
-def joined_breast() -> JoinedBreast:
-    guest_header, guest = _read("breast_b.csv")
-    host_header, host = _read("breast_a.csv")
+def joined_breast() -> Joined:
+    """Two classes, 10 columns at the guest and 20 at the host."""
+    return _joined("breast_b.csv", "breast_a.csv")
+
+
+def joined_vehicle() -> Joined:
+    """Four classes, 9 columns at each side."""
+    return _joined("vehicle_scale_b.csv", "vehicle_scale_a.csv")
+
+
+def _joined(guest_name: str, host_name: str) -> Joined:
+    guest_header, guest = _read(guest_name)
+    host_header, host = _read(host_name)
     ids = sorted(guest.keys() & host.keys(), key=lambda sid: (len(sid), sid))
     table = np.array([guest[sid] for sid in ids])
-    return JoinedBreast(
+    return Joined(
         ids=ids,
         labels=table[:, 0].astype(np.int64),
         guest=table[:, 1:],

@@ -17,6 +17,7 @@ from tests.support.plain_lr import PlainFit, fit_plain
 from tests.unit.components.test_hetero_lr import ROWS, TOLERANCE, Example
 
 HOST = HOSTS[0]
+PARAM = "HeteroLogisticRegressionParam"
 SETTINGS: dict[str, Any] = {"learning_rate": 2.0, "max_iter": 2, "penalty": None, "decay": 0.0}
 Mask = tuple[int, ...]
 
@@ -164,9 +165,6 @@ def test_predictions_use_the_chosen_columns_only_and_are_made_again_by_the_model
     np.testing.assert_array_equal(table.arrow().column("predict_score").to_numpy(), scores)
 
 
-PARAM = "HeteroLogisticRegressionParam"
-
-
 def test_noise_is_left_with_the_intercept_alone(tmp_path: Path) -> None:
     example = Example(tmp_path)
     labels = (np.arange(ROWS) % 4 == 0).astype(int)
@@ -259,3 +257,21 @@ def test_what_it_refuses(tmp_path: Path) -> None:
     example.tables[HOST] = {"train_data": example.site.table(HOST, example.hosts[0][:40])}
     with pytest.raises(DataError, match="guest 9999 has 48 rows and host 10000 has 40"):
         search(example)
+
+
+def test_rows_to_validate_with_are_left_alone(tmp_path: Path) -> None:
+    example = Example(tmp_path)
+    for party, features, labels in (
+        (GUEST, example.guest[:9], example.labels[:9]),
+        (HOST, example.hosts[0][:9], None),
+    ):
+        example.tables[party]["eval_data"] = example.site.table(
+            party, features, labels, [f"v{index}" for index in range(9)], "eval"
+        )
+    run = search(example, direction="backward", max_step=1)
+    table = run[GUEST].output.data
+    assert table is not None
+    assert (table.namespace, table.name) == run[GUEST].context.output
+    assert table.count == ROWS
+    stored = [info.name for info in example.site.stores[GUEST].list(table.namespace)]
+    assert stored == [table.name]

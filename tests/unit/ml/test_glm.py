@@ -110,3 +110,15 @@ def test_initial_vectors() -> None:
     assert (initial_vector(9, "random_normal") != initial_vector(9, "random_normal")).any()
     with pytest.raises(ValueError, match="init_method"):
         initial_vector(1, "magic")
+
+
+@pytest.mark.parametrize("columns", [1, 7, 33])
+def test_a_rows_score_has_the_same_bits_in_every_table(columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    features, weights = rng.normal(size=(101, columns)), rng.normal(size=columns)
+    model = LinearWeights(weights, 0.3, True)
+    whole = model.scores(features)
+    np.testing.assert_array_equal(whole, model.scores(np.asfortranarray(features)))
+    for start, stop in ((0, 1), (3, 4), (50, 101), (17, 20)):
+        np.testing.assert_array_equal(whole[start:stop], model.scores(features[start:stop]))
+    np.testing.assert_allclose(whole, features @ weights + 0.3, rtol=1e-12, atol=1e-12)
