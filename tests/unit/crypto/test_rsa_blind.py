@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 from collections.abc import Callable
 
@@ -38,6 +39,29 @@ def test_tokens_meet_exactly_at_common_ids(guest: list[str], host: list[str]) ->
     theirs = set(rows(own_tokens(host, PAIR)))
     common = [name for name, token in zip(guest, mine, strict=True) if token in theirs]
     assert common == [name for name in guest if name in set(host)]
+
+
+def private_exponent(pair: RsaKeyPair) -> int:
+    return pow(65537, -1, math.prod(int(prime) - 1 for prime in pair._primes))
+
+
+@pytest.mark.parametrize(("bits", "primes"), [(1024, 2), (2048, 3), (2050, 3)])
+def test_keys_are_of_the_size_asked_for(bits: int, primes: int) -> None:
+    pair = rsa_pair(bits)
+    assert pair.n.bit_length() == bits
+    assert len(set(pair._primes)) == primes
+    assert all(gmpy2.is_prime(prime) for prime in pair._primes)
+    assert min(prime.bit_length() for prime in pair._primes) >= min(512, bits // 3)
+    items = [gmpy2.mpz(1), pair.n - 1, *pair.public.hash(["a", "b"])]
+    exponent = private_exponent(pair)
+    assert pair.power(items) == [pow(item, exponent, pair.n) for item in items]
+
+
+def test_a_signature_that_is_wrong_at_one_prime_is_not_given_out() -> None:
+    pair = RsaKeyPair(*rsa_pair(2048)._primes)
+    pair._exponents[1] += 1
+    with pytest.raises(CryptoError, match="nothing was given out"):
+        sign(Blinder(pair.public, ["a"]).blinded, pair)
 
 
 @pytest.mark.parametrize("bits", [1024, 2048])
@@ -89,7 +113,7 @@ def element(value: int) -> np.ndarray:
         lambda: element(0),
         lambda: element(int(PAIR.n)),
         lambda: element(int(PAIR.n) + 1),
-        lambda: element(int(PAIR._p)),
+        lambda: element(int(PAIR._primes[0])),
         lambda: element(1)[:, 1:],
         lambda: element(1).astype(np.int64),
         lambda: element(1)[0],
@@ -132,7 +156,7 @@ def test_sizes_of_blinding_numbers(bits: object) -> None:
 
 
 def test_keys_of_fates_rsa_component() -> None:
-    n, d = int(PAIR.n), pow(65537, -1, (int(PAIR._p) - 1) * (int(PAIR._q) - 1))
+    n, d = int(PAIR.n), private_exponent(PAIR)
     hashed = int(hashlib.sha256(b"42").hexdigest(), 16)
     expected = hashlib.sha256(str(pow(hashed, d, n)).encode()).hexdigest()
     assert fate_keys(["42"], n, d) == [expected]
