@@ -1,9 +1,14 @@
 """Merging many small bins into few that tell the classes apart.
 
+Bins without rows go first, each into the next bin: they say nothing about the classes.
 ``iv``, ``gini``, ``chi_square``: neighbours are merged, at each step the pair whose merge
 costs least: information value lost, Gini impurity gained, or the chi-square statistic of
-the pair's 2 x 2 table (ChiMerge: Kerber, 1992). ``ks``: the range is split, at each step
-where the distance between the classes' cumulative shares inside a part is greatest.
+the pair's 2 x 2 table (ChiMerge: Kerber, 1992). ``ks``: the range is split, and its parts
+again, where the distance between the classes' cumulative shares inside the part is greatest.
+
+The rules are met one after the other: first every bin gets both classes (``mixture``), then
+enough rows (``min_share``), then the number of bins is brought down. A later step never
+undoes an earlier one, because the union of bins that meet a rule meets it.
 """
 
 from __future__ import annotations
@@ -51,7 +56,15 @@ def optimal_bins(events: CountArray, non_events: CountArray, rule: OptimalRule) 
         int64 indices, ascending, the last one is m - 1.
     """
     counts = np.stack([np.asarray(events), np.asarray(non_events)]).astype(np.float64)
-    ends = _split(counts, rule) if rule.metric == "ks" else _merge(counts, rule)
+    last = counts.shape[1] - 1
+    filled = np.flatnonzero(counts.sum(axis=0) > 0)
+    if len(filled) < 2:
+        return np.array([last], dtype=np.int64)
+    counts = counts[:, filled]
+    found = _split(counts, rule) if rule.metric == "ks" else _merge(counts, rule)
+    ends = filled[found]
+    # The last bin has the last limit, also where no row is above the one before it.
+    ends[-1] = last
     return np.asarray(ends, dtype=np.int64)
 
 
@@ -66,17 +79,8 @@ def _merge(counts: FloatArray, rule: OptimalRule) -> CountArray:
     rows = counts.sum()
     ends = np.arange(counts.shape[1])
     while len(ends) > 1:
-        lacking = _lacking(counts, rows, rule)
         pairs = counts[:, :-1] + counts[:, 1:]
-        small_enough = pairs.sum(axis=0) <= rule.max_share * rows
-        if lacking.any():
-            candidates = lacking[:-1] | lacking[1:]
-            if (candidates & small_enough).any():
-                candidates &= small_enough
-        elif len(ends) > rule.bins:
-            candidates = small_enough
-        else:
-            break
+        candidates = _candidates(counts, pairs.sum(axis=0) <= rule.max_share * rows, rows, rule)
         if not candidates.any():
             break
         cost = np.where(candidates, _merge_costs(counts, pairs, totals, rule), np.inf)
@@ -87,12 +91,16 @@ def _merge(counts: FloatArray, rule: OptimalRule) -> CountArray:
     return ends
 
 
-def _lacking(counts: FloatArray, rows: float, rule: OptimalRule) -> Bools:
-    """Bins that may not stay as they are."""
-    lacking = counts.sum(axis=0) < rule.min_share * rows
-    if rule.mixture:
-        lacking |= counts.min(axis=0) == 0
-    return np.asarray(lacking, dtype=np.bool_)
+def _candidates(counts: FloatArray, small_enough: Bools, rows: float, rule: OptimalRule) -> Bools:
+    """Pairs of neighbours that the first unmet rule may merge; bool, shape (m - 1,)."""
+    lacking = counts.min(axis=0) == 0 if rule.mixture else np.zeros(counts.shape[1], dtype=np.bool_)
+    if not lacking.any():
+        lacking = counts.sum(axis=0) < rule.min_share * rows
+    if lacking.any():
+        candidates = lacking[:-1] | lacking[1:]
+        allowed = candidates & small_enough
+        return np.asarray(allowed if allowed.any() else candidates, dtype=np.bool_)
+    return np.asarray(small_enough & (counts.shape[1] > rule.bins), dtype=np.bool_)
 
 
 def _merge_costs(
@@ -135,47 +143,58 @@ def _chi_square(counts: FloatArray, pairs: FloatArray) -> FloatArray:
 
 
 def _split(counts: FloatArray, rule: OptimalRule) -> list[int]:
-    totals = np.maximum(counts.sum(axis=1), 1.0)
     rows = counts.sum()
     parts = [(0, counts.shape[1])]
-    closed: set[tuple[int, int]] = set()
+    found: dict[tuple[int, int], _Cut | None] = {}
     while len(parts) < rule.bins:
-        best: tuple[bool, float, int, tuple[int, int]] | None = None
         for part in parts:
-            if part in closed:
-                continue
-            found = _best_split(counts[:, slice(*part)], totals, rows, rule)
-            if found is None:
-                closed.add(part)
-                continue
-            too_big = bool(counts[:, slice(*part)].sum() > rule.max_share * rows)
-            choice = (too_big, found[0], part[0] + found[1], part)
-            if best is None or choice[:2] > best[:2]:
-                best = choice
-        if best is None:
+            if part not in found:
+                found[part] = _best_cut(counts[:, slice(*part)], rows, rule)
+        # Too large parts first, then the part that gains most.
+        choices = [(cut.is_needed, cut.gain, part) for part in parts if (cut := found[part])]
+        if not choices:
             break
-        _, _, at, part = best
+        _, _, part = max(choices)
+        cut = found[part]
+        assert cut is not None
         parts.remove(part)
-        parts += [(part[0], at + 1), (at + 1, part[1])]
+        parts += [(part[0], part[0] + cut.at + 1), (part[0] + cut.at + 1, part[1])]
     return sorted(end - 1 for _, end in parts)
 
 
-def _best_split(
-    counts: FloatArray, totals: FloatArray, rows: float, rule: OptimalRule
-) -> tuple[float, int] | None:
-    """(KS distance within the part, index of the left side's last bin), if any is allowed."""
+@dataclass(frozen=True)
+class _Cut:
+    """Where to cut a part.
+
+    Attributes:
+        at: last bin of the left side, from the part's first bin.
+        gain: KS distance, weighted with e * n / (e + n) of the part's e events and n
+            non-events, so that parts can be compared.
+        is_needed: the part is larger than ``max_share``.
+    """
+
+    at: int
+    gain: float
+    is_needed: bool
+
+
+def _best_cut(counts: FloatArray, rows: float, rule: OptimalRule) -> _Cut | None:
+    """The cut of a part with the largest KS distance, if any is allowed and of use."""
+    inside = counts.sum(axis=1)
     left = np.cumsum(counts, axis=1)[:, :-1]
-    right = counts.sum(axis=1)[:, None] - left
+    right = inside[:, None] - left
     smallest = np.minimum(left.sum(axis=0), right.sum(axis=0))
-    allowed = (smallest >= rule.min_share * rows) & (smallest > 0)
+    allowed = smallest >= rule.min_share * rows
     if rule.mixture:
         allowed &= (left.min(axis=0) > 0) & (right.min(axis=0) > 0)
     if not allowed.any():
         return None
-    inside = counts.sum(axis=1)
-    # Distance of the cumulative shares inside the part, weighted by its share of all.
-    expected = left.sum(axis=0) / inside.sum() * inside[:, None]
-    distance = np.abs((left - expected) / totals[:, None])
-    spread = np.where(allowed, np.abs(distance.sum(axis=0)), -1.0)
-    at = int(np.argmax(spread))
-    return float(spread[at]), at
+    shares = left / np.maximum(inside, 1.0)[:, None]
+    distance = np.where(allowed, np.abs(shares[0] - shares[1]), -1.0)
+    at = int(np.argmax(distance))
+    gain = float(distance[at] * inside[0] * inside[1] / inside.sum())
+    is_needed = bool(inside.sum() > rule.max_share * rows)
+    if gain > 0:
+        return _Cut(at, gain, is_needed)
+    # Nothing to tell apart: only a part that is too large is cut, near its middle.
+    return _Cut(int(np.argmax(np.where(allowed, smallest, -1.0))), 0.0, True) if is_needed else None
