@@ -13,6 +13,7 @@ from fate_flow.api.routes import (
     data,
     job,
     model,
+    newer,
     permission,
     pipeline,
     serving,
@@ -60,7 +61,7 @@ def _operation_id(route: APIRoute) -> str:
 def _routers() -> list[APIRouter]:
     from fate_flow.api.routes import openapi
 
-    routers = [openapi.router, job.router, data.router, table.router, tracking.router]
+    routers = [openapi.router, job.router, data.router, table.router, tracking.router, newer.router]
     # serving before model: the last route of model takes any name below /model
     routers += [serving.router, model.router, pipeline.router, permission.router, ui.router]
     if importlib.util.find_spec("fate_flow.api.internal") is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,32 @@ class DataCalls(Calls):
         return TableInfo(
             namespace=data.get("namespace") or namespace,
             name=data.get("table_name") or table_name,
+            count=int(data.get("count") or 0),
+            partition=data.get("partition"),
+        )
+
+    def derived_table(
+        self,
+        role: str,
+        party_id: int | str,
+        data_type: str,
+        roles: Mapping[str, Sequence[int | str]] | None = None,
+        *,
+        create: bool = False,
+    ) -> TableInfo:
+        """The table whose namespace is made of these names: a new name with ``create``, else
+        the newest version's (an empty name when there is none)."""
+        body = given(
+            gen_table_info=True,
+            create=create,
+            local={"role": role, "party_id": party_id},
+            data_type=data_type,
+            role=roles,
+        )
+        data = self._ask("table/table_info", body).get("data") or {}
+        return TableInfo(
+            namespace=str(data.get("namespace") or ""),
+            name=str(data.get("table_name") or ""),
             count=int(data.get("count") or 0),
             partition=data.get("partition"),
         )

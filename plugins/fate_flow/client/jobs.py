@@ -121,6 +121,14 @@ class JobCalls(Calls):
         """Task rows that equal all ``filters``; all tasks without a filter."""
         return self._rows("job/task/query", filters)
 
+    def list_jobs(self, limit: int = 10, page: int = 1, **filters: Any) -> dict[str, Any]:
+        """``count`` and ``jobs`` of a page, newest first; a filter may be a list of values."""
+        return dict(self._ask("job/list/job", {"limit": limit, "page": page, **filters})["data"])
+
+    def list_tasks(self, limit: int = 10, page: int = 1, **filters: Any) -> dict[str, Any]:
+        """``count`` and ``tasks`` of a page, newest first; a filter may be a list of values."""
+        return dict(self._ask("job/list/task", {"limit": limit, "page": page, **filters})["data"])
+
     def query_data_views(self, **filters: Any) -> list[dict[str, Any]]:
         """Data-view rows that equal all ``filters``; none without a filter."""
         return self._rows("job/data/view/query", filters)
@@ -149,14 +157,20 @@ class JobCalls(Calls):
         job_id: str | None = None,
         job_dsl: Mapping[str, Any] | None = None,
         job_runtime_conf: Mapping[str, Any] | None = None,
+        job_train_runtime_conf: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Order, edges, modules and need_run of a job, or of two documents."""
+        """Order, edges, modules and need_run of a job, or of two documents (predict: three)."""
         body = given(
             role=role,
             party_id=party_id,
             job_id=job_id,
             job_dsl=job_dsl,
             job_runtime_conf=job_runtime_conf,
+            job_train_runtime_conf=job_train_runtime_conf,
         )
         data: dict[str, Any] = self._ask("pipeline/dag/dependency", body).get("data") or {}
         return data
+
+    def server_versions(self) -> dict[str, str]:
+        """``FATE``, ``FATEFlow``, ``API`` and ``PYTHON`` of the server."""
+        return dict(self._ask("version/get", {}).get("data") or {})

@@ -81,6 +81,11 @@ class ModelCalls(Calls):
         """At most ten version records, newest first."""
         return self._rows("model/version_history", {"namespace": namespace})
 
+    def save_version(self, namespace: str, name: str, version_log: str = "") -> None:
+        """Append a version record."""
+        body = {"namespace": namespace, "name": name, "version_log": version_log}
+        self._call("model/version/save", body)
+
     def store_model(
         self,
         party_model_id: str,

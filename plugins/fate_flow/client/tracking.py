@@ -63,9 +63,31 @@ class TrackingCalls(Calls):
         points = [(point[0], point[1]) for point in answer.get("data") or []]
         return points, dict(answer.get("meta") or {})
 
-    def delete_metrics(self, job_id: str, **filters: Any) -> None:
-        """Delete metrics of a job, of what equals all ``filters``."""
-        self._call("tracking/component/metric/delete", {"job_id": job_id, **filters})
+    def delete_metrics(self, job_id: str, **filters: Any) -> str:
+        """Delete metrics of a job, of what equals all ``filters``; returns the SQL text."""
+        body = {"job_id": job_id, **filters}
+        return str(self._call("tracking/component/metric/delete", body).get("data", ""))
+
+    def delete_metrics_of_day(self, day: str) -> str:
+        """Delete the metrics of all jobs of a day (YYYYMMDD); returns the SQL text."""
+        body = {"model": day}
+        return str(self._call("tracking/component/metric/delete", body).get("data", ""))
+
+    def components(self, job_id: str) -> list[str]:
+        """Names of a job's components."""
+        data = self._ask("tracking/component/list", {"job_id": job_id}).get("data") or {}
+        return list(data.get("components") or [])
+
+    def summary(
+        self,
+        job_id: str,
+        component_name: str,
+        role: str | None = None,
+        party_id: int | str | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Namespace -> name -> single numbers, or the last point of a curve."""
+        body = _scope(job_id, component_name, role, party_id)
+        return dict(self._ask("tracking/component/summary/download", body).get("data") or {})
 
     def parameters(
         self,

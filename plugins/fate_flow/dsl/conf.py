@@ -59,6 +59,9 @@ def read_conf(document: Any, report: Report, root: str = "job_runtime_conf") -> 
     report.add(*schema.check(conf, "job_runtime_conf", root))
     if not isinstance(conf, dict):
         return Conf(root)
+    if str(conf.get("dsl_version", 1)) != "1":
+        hint = "DSL version 2 came with FATE 1.5; write the job in version 1, as for FATE 1.4"
+        report.problem(f"{root}.dsl_version", f"found {shown(conf['dsl_version'])}", "1", hint)
     roles = _roles(conf.get("role"), f"{root}.role", report)
     job_parameters = _object(conf.get("job_parameters"))
     _check_job_parameters(job_parameters, f"{root}.job_parameters", report)

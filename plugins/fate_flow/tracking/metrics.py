@@ -195,6 +195,13 @@ def delete_metrics(session: Session, conditions: Sequence[Any]) -> int:
     return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
 
 
+def delete_text(session: Session, conditions: Sequence[Any]) -> str:
+    """The SQL of :func:`delete_metrics`, for people to read; never executed."""
+    statement = delete(Metric).where(Metric.f_type != METRIC_VIEW, *conditions)
+    compiled = statement.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
+    return " ".join(str(compiled).split())
+
+
 def delete_task_metrics(session: Session, scope: TaskScope) -> int:
     """Forget what a task reported, for instance before a new attempt of it."""
     return delete_metrics(session, _conditions(scope))

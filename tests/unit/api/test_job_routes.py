@@ -176,6 +176,11 @@ def test_stop_and_clean_call_the_use_cases(
     monkeypatch.setattr(service, "clean_queue", lambda _: 0)
     assert post(client, "/job/stop", {"job_id": JOB_ID})["retmsg"] == f"kill job success {JOB_ID}"
     assert post(client, "/job/clean", {"job_id": JOB_ID})["retcode"] == 0
-    assert post(client, "/job/clean", {}) == {"retcode": 100, "retmsg": "no found task"}
+    monkeypatch.setattr(service, "clean_job", lambda _, filters: 0)
+    none = {"retcode": 100, "retmsg": "no found task"}
+    assert post(client, "/job/clean", {"job_id": "1"}) == none
+    required = {"retcode": 100, "retmsg": "the following arguments are required: job_id "}
+    for body in ({}, {"jobid": JOB_ID}):
+        assert post(client, "/job/clean", body) == required
     empty = client.post("/job/clean/queue")
     assert empty.json() == {"retcode": 100, "retmsg": "There are no jobs in the queue"}

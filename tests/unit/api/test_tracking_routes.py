@@ -60,10 +60,18 @@ def test_role_and_party_default_to_the_initiators(job: Site, client: TestClient)
 
 def test_metric_delete(job: Site, client: TestClient) -> None:
     _add_loss(job)
-    kept = post(client, "/tracking/component/metric/delete", {**BODY, "role": "host"})
-    assert kept["meta"] == {"rows": 0}
-    gone = post(client, "/tracking/component/metric/delete", {"model": JOB_ID[:8]})
-    assert gone["meta"] == {"rows": 4}
+    path, names = "/tracking/component/metric/delete", "/tracking/component/metrics"
+    kept = post(client, path, {**BODY, "role": "host"})
+    assert kept.keys() == {"retcode", "retmsg", "data"}
+    assert kept["data"].startswith("DELETE FROM t_tracking_metric WHERE")
+    assert f"f_job_id = '{JOB_ID}'" in kept["data"]
+    assert "f_role = 'host'" in kept["data"]
+    assert post(client, names, BODY)["data"] == {"train": ["loss"]}
+    gone = post(client, path, {"model": JOB_ID[:8]})
+    assert f"LIKE '{JOB_ID[:8]}' || '%'" in gone["data"]
+    assert post(client, names, BODY) == {"retcode": 0, "retmsg": "no data"}
+    quoted = post(client, path, {"job_id": "x'; drop table t_job; --"})
+    assert "f_job_id = 'x''; drop table t_job; --'" in quoted["data"]
     wrong = post(client, "/tracking/component/metric/delete", {"model": "%"})
     assert wrong["retmsg"] == "model: found '%'; allowed: a day as YYYYMMDD"
     assert post(client, "/tracking/component/metric/delete", {})["retcode"] == 100

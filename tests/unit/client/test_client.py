@@ -50,6 +50,29 @@ SENT: list[tuple[Callable[[FateFlowClient], Any], str, dict[str, Any]]] = [
     (lambda c: c.query_data_views(job_id="1"), "job/data/view/query", {"job_id": "1"}),
     (lambda c: c.clean_job("1", role="host"), "job/clean", {"job_id": "1", "role": "host"}),
     (lambda c: c.clean_queue(), "job/clean/queue", {}),
+    (lambda c: c.server_versions(), "version/get", {}),
+    (lambda c: c.components("1"), "tracking/component/list", {"job_id": "1"}),
+    (lambda c: c.summary("1", "lr_0", "guest", 9999), "tracking/component/summary/download", SCOPE),
+    (
+        lambda c: c.delete_metrics_of_day("20260101"),
+        "tracking/component/metric/delete",
+        {"model": "20260101"},
+    ),
+    (
+        lambda c: c.save_version("n", "t", "first"),
+        "model/version/save",
+        {"namespace": "n", "name": "t", "version_log": "first"},
+    ),
+    (
+        lambda c: c.derived_table("guest", 9999, "train", create=True),
+        "table/table_info",
+        {
+            "gen_table_info": True,
+            "create": True,
+            "local": {"role": "guest", "party_id": 9999},
+            "data_type": "train",
+        },
+    ),
     (
         lambda c: c.dag_dependency("guest", 9999, job_id="1"),
         "pipeline/dag/dependency",
@@ -492,3 +515,12 @@ def test_import(client: FateFlowClient, server: RecordingServer, tmp_path: Path)
     server.answer("model/import", {"retcode": 100, "retmsg": "already existed"})
     with pytest.raises(ApiError, match="already existed"):
         client.import_model("guest#1#m", "v", tmp_path / "m.zip")
+
+
+def test_lists_are_pages(client: FateFlowClient, server: RecordingServer) -> None:
+    server.answer("job/list/job", {"retcode": 0, "data": {"count": 1, "jobs": [{"job_id": "1"}]}})
+    assert client.list_jobs(5, status=["failed"]) == {"count": 1, "jobs": [{"job_id": "1"}]}
+    assert server.last.json == {"limit": 5, "page": 1, "status": ["failed"]}
+    server.answer("job/list/task", {"retcode": 0, "data": {"count": 0, "tasks": []}})
+    assert client.list_tasks(page=2, job_id="1") == {"count": 0, "tasks": []}
+    assert server.last.json == {"limit": 10, "page": 2, "job_id": "1"}

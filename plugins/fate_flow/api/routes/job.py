@@ -18,11 +18,11 @@ from fate_flow.api.bodies import (
     PartyBody,
     TaskFilters,
 )
-from fate_flow.api.body import Body, Text, body_of, docs
+from fate_flow.api.body import Body, MissingArgumentsError, Text, body_of, docs
 from fate_flow.api.dependencies import DbSession, SiteSettings
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
-from fate_flow.db.models import Job, row_to_dict
+from fate_flow.db.models import Job, Task, row_to_dict
 from fate_flow.errors import (
     RETCODE_EXCEPTION,
     FateFlowError,
@@ -200,9 +200,14 @@ def query_data_view(
 
 @router.post("/clean", dependencies=[can_write], **docs(TaskFilters, _JOB))
 def clean(body: Annotated[Filters, body_of(TaskFilters)], session: DbSession) -> Response:
-    """Remove output tables, metrics and temporary data of the tasks that meet the filters."""
+    """Remove output tables, metrics and temporary data of the tasks that meet the filters.
+
+    Without a known filter nothing is cleaned; FATE-Flow would clean every task there is.
+    """
     from fate_flow.jobs import service
 
+    if not tracking.filters_of(Task, body.given()):
+        raise MissingArgumentsError(["job_id"])
     if not service.clean_job(session, body.given()):
         raise NotFoundError("no found task", retcode=RETCODE_EXCEPTION)
     return answer()

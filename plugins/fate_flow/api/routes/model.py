@@ -18,7 +18,7 @@ from fate_flow.api.body import Body, Flag, Name, Object, Text, body_of, checked,
 from fate_flow.api.dependencies import DbSession, Models, SiteSettings, Tables
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
-from fate_flow.api.routes.table import TableInfoBody, table_address
+from fate_flow.api.routes.table import TableInfoBody, commits_of, table_address
 from fate_flow.api.uploads import Form, is_form, read_form
 from fate_flow.errors import FateFlowError, InvalidInputError, Problem
 from fate_flow.models.archive import already_there, export_model, import_model, no_model
@@ -81,10 +81,7 @@ def version_history(
     body: Annotated[NamespaceBody, body_of(NamespaceBody)], session: DbSession, tables: Tables
 ) -> Response:
     """Commits of a namespace, newest first, at most 10: saved ones, then those of uploads."""
-    commits: list[Any] = tracking.version_history(session, body.namespace)
-    for info in tables.list(body.namespace):
-        commits += info.schema.extra.get("versions", [])
-    return answer(commits[:10])
+    return answer(commits_of(session, tables, body.namespace)[:10])
 
 
 class ModelTableBody(Body):
@@ -100,11 +97,11 @@ class ModelTableBody(Body):
     **docs(ModelTableBody, {"config": {"namespace": "n", "table_name": "t"}, "create": False}),
 )
 def model_table_info(
-    body: Annotated[ModelTableBody, body_of(ModelTableBody)], session: DbSession
+    body: Annotated[ModelTableBody, body_of(ModelTableBody)], session: DbSession, tables: Tables
 ) -> Response:
     """Name and namespace of a table, derived where they are missing."""
     wanted = checked(TableInfoBody, {"gen_table_info": True, **body.config, "create": body.create})
-    namespace, name = table_address(session, wanted)
+    namespace, name = table_address(session, tables, wanted)
     return answer({"table_name": name, "namespace": namespace})
 
 

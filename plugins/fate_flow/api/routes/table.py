@@ -14,6 +14,7 @@ from fate_flow.api.body import Body, Flag, Object, Text, body_of, docs
 from fate_flow.api.dependencies import DbSession, Tables
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
+from fate_flow.data.table import TableStore
 from fate_flow.entities import all_party_key
 from fate_flow.errors import InvalidInputError, NotFoundError, Problem
 from fate_flow.tracking import store as tracking
@@ -35,7 +36,9 @@ class TableInfoBody(Body):
     data_type: Text | None = None
 
 
-def table_address(session: Session, body: TableInfoBody) -> tuple[str | None, str | None]:
+def table_address(
+    session: Session, tables: TableStore, body: TableInfoBody
+) -> tuple[str | None, str | None]:
     """(namespace, table name), missing ones derived when ``gen_table_info`` asks for it."""
     namespace, name = body.namespace, body.table_name
     if not body.gen_table_info:
@@ -47,8 +50,23 @@ def table_address(session: Session, body: TableInfoBody) -> tuple[str | None, st
         own = f"{local.get('role', '')}#{local.get('party_id', '')}"
         namespace = f"{own}#{parties}#{body.data_type or ''}"
     if not name:
-        name = uuid.uuid1().hex if body.create else tracking.newest_name(session, namespace)
+        name = uuid.uuid1().hex if body.create else _newest_name(session, tables, namespace)
     return namespace, name
+
+
+def _newest_name(session: Session, tables: TableStore, namespace: str) -> str | None:
+    commits = commits_of(session, tables, namespace)
+    return str(commits[0]["name"]) if commits else None
+
+
+def commits_of(session: Session, tables: TableStore, namespace: str) -> list[Any]:
+    """Version records of a namespace, newest first: saved ones, then those of uploads."""
+    uploads: list[Any] = []
+    for info in tables.list(namespace):
+        uploads += info.schema.extra.get("versions", [])
+    # Their logs begin alike and go on with the time.
+    uploads.sort(key=lambda commit: str(commit.get("log")), reverse=True)
+    return [*tracking.version_history(session, namespace), *uploads]
 
 
 def _roles(value: dict[str, Any] | None) -> dict[str, list[int]]:
@@ -68,7 +86,7 @@ def table_info(
     body: Annotated[TableInfoBody, body_of(TableInfoBody)], session: DbSession, tables: Tables
 ) -> Response:
     """Row count and partitions of a table; a table that is not there has 0 rows."""
-    namespace, name = table_address(session, body)
+    namespace, name = table_address(session, tables, body)
     data = {"table_name": name, "namespace": namespace, "count": 0, "partition": None}
     if not body.create and namespace and name:
         data["partition"] = 1
@@ -100,3 +118,9 @@ def delete(
     if not dropped:
         raise NotFoundError("failed")
     return answer(dropped)
+
+
+@router.post("/{operation}", dependencies=[can_read], include_in_schema=False)
+def other_operation(operation: str) -> Response:
+    """Anything else below ``/table`` is a success that does nothing, as FATE-Flow answers."""
+    return answer()

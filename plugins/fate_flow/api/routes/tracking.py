@@ -143,12 +143,19 @@ class MetricDeleteBody(Body):
 @router.post(
     "/component/metric/delete",
     dependencies=[can_write],
-    **docs(MetricDeleteBody, _COMPONENT, "deleted 12 metric rows by job_id"),
+    **docs(
+        MetricDeleteBody,
+        {"job_id": _COMPONENT["job_id"]},
+        "DELETE FROM t_tracking_metric WHERE t_tracking_metric.f_type != 2 AND …",
+    ),
 )
 def metric_delete(
     body: Annotated[MetricDeleteBody, body_of(MetricDeleteBody)], session: DbSession
 ) -> Response:
-    """Delete the metrics of a day (``model``: YYYYMMDD), or those of a job that match."""
+    """Delete the metrics of a day (``model``: YYYYMMDD), or those of a job that match.
+
+    The answer is the SQL text.
+    """
     if body.model:
         if not (len(body.model) == 8 and body.model.isascii() and body.model.isdecimal()):
             found = f"found {body.model[:40]!r}"
@@ -158,9 +165,8 @@ def metric_delete(
         conditions = tracking.filters_of(Metric, body.given())
     else:
         raise MissingArgumentsError(["job_id"])
-    rows = tracking.delete_metrics(session, conditions)
-    names = [f"f_job_id like '{body.model}%'"] if body.model else sorted(map(str, body.given()))
-    return answer(f"deleted {rows} metric rows by {', '.join(names)}", meta={"rows": rows})
+    tracking.delete_metrics(session, conditions)
+    return answer(tracking.delete_text(session, conditions))
 
 
 # -- parameters and models -------------------------------------------------------------------
