@@ -52,11 +52,13 @@ def clean_environment(**changes: str) -> dict[str, str]:
     return {**kept, **changes}
 
 
-def fate_flow(*arguments: str, timeout: float = 420.0) -> subprocess.CompletedProcess[str]:
+def fate_flow(
+    *arguments: str, timeout: float = 420.0, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command of the tested installation."""
     return subprocess.run(
         [sys.executable, "-m", "fate_flow.cli.main", *arguments],
-        env=clean_environment(),
+        env=clean_environment(**(environment or {})),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -175,11 +177,11 @@ def start_fake_supervisor(home: Path, names: list[str]) -> subprocess.Popen[byte
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from fate_flow.cli import supervisor\n"
+        "from fate_flow.cli import services, supervisor\n"
         "from tests.support.service import FAKE_SERVICES\n"
         f"names = {names!r}\n"
         "supervisor.services_of = lambda _: [\n"
-        "    supervisor.Service(n, (sys.executable, '-c', FAKE_SERVICES[n]),\n"
+        "    services.Service(n, (sys.executable, '-c', FAKE_SERVICES[n]),\n"
         "                       owns_tasks=n == 'family') for n in names]\n"
         f"sys.exit(supervisor.run(Path({str(home)!r}), quiet=True))\n"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fate_flow.cli import airflow_config, processes, site, supervisor
+from fate_flow.cli import airflow_config, processes, site, state
 from fate_flow.errors import ConfigurationError
 from fate_flow.settings import FILE_NAME, KEYS, Settings, inspect
 from fate_flow.version import FATE_VERSION, __version__
@@ -158,7 +158,7 @@ def _check_database(settings: Settings, report: Report) -> None:
 
 
 def _check_ports(settings: Settings, report: Report) -> None:
-    if settings.home.exists() and supervisor.read_state(settings) is not None:
+    if settings.home.exists() and state.read_state(settings) is not None:
         report.facts.append("the site is running (fate_flow service status)")
         return
     for key in ("HTTP_PORT", "GRPC_PORT"):

@@ -129,7 +129,9 @@ class LiveView:
     def table(self, tasks: Iterable[TaskRow]) -> Table:
         """The table for these tasks; a cell is empty where a party takes no part."""
         found = {(task.component, task.party): task for task in tasks}
-        table = Table(expand=True, caption=f"{time.monotonic() - self._began:.0f} s", caption_justify="left")
+        table = Table(
+            expand=True, caption=f"{time.monotonic() - self._began:.0f} s", caption_justify="left"
+        )
         table.add_column("component")
         for party in self._parties:
             table.add_column(party)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fate_flow.cli import health, processes, site, supervisor
+from fate_flow.cli import health, processes, services, site, state, supervisor
 from fate_flow.cli.processes import Identity
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.settings import FILE_NAME, Settings
@@ -35,7 +35,7 @@ class ServiceStatus:
     """One process of a site as ``status`` shows it.
 
     Attributes:
-        name, pid, port, restarts: see :class:`fate_flow.cli.supervisor.Service`.
+        name, pid, port, restarts: see :class:`fate_flow.cli.services.Service`.
         uptime: seconds.
         memory: proportional set size in bytes, children included; 0 when unknown.
         problem: empty when healthy.
@@ -83,7 +83,7 @@ def start(
         StartFailedError: a process of the site does not come up.
     """
     site.require_site(settings.home)
-    if supervisor.read_state(settings) is not None:
+    if state.read_state(settings) is not None:
         say("the site is running already")
         wait_until_ready(settings, say, timeout=timeout)
         return
@@ -114,7 +114,7 @@ def _end_left_overs(settings: Settings, say: Say) -> None:
 
 
 def _spawn_daemon(settings: Settings) -> subprocess.Popen[bytes]:
-    log = supervisor.Paths.of(settings).log("supervisor")
+    log = state.Paths.of(settings).log("supervisor")
     log.parent.mkdir(parents=True, exist_ok=True)
     module = "fate_flow.cli.supervisor"
     with log.open("ab") as output:
@@ -142,7 +142,7 @@ def wait_until_ready(
         StartFailedError: time is over, or a process ends again and again.
     """
     began = time.monotonic()
-    waiting = [service.name for service in supervisor.services_of(settings)]
+    waiting = [service.name for service in services.services_of(settings)]
     problem = ""
     while waiting:
         _fail_if_hopeless(settings, daemon)
@@ -165,8 +165,8 @@ def wait_until_ready(
 def _fail_if_hopeless(settings: Settings, daemon: subprocess.Popen[bytes] | None) -> None:
     if daemon is not None and daemon.poll() is not None:
         raise StartFailedError("the supervisor ended\n" + log_tail(settings, "supervisor"))
-    state = supervisor.read_state(settings) or {}
-    for service in state.get("services", []):
+    found = state.read_state(settings) or {}
+    for service in found.get("services", []):
         if service["restarts"] >= HOPELESS_RESTARTS:
             raise StartFailedError(
                 f"{service['name']} does not start (ended with {service['last_exit']})\n"
@@ -176,7 +176,7 @@ def _fail_if_hopeless(settings: Settings, daemon: subprocess.Popen[bytes] | None
 
 def log_tail(settings: Settings, name: str, lines: int = 25) -> str:
     """Last lines of a process's log, with the file's name."""
-    path = supervisor.Paths.of(settings).log(name)
+    path = state.Paths.of(settings).log(name)
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 20_000))
@@ -192,8 +192,8 @@ def stop(settings: Settings, say: Say, *, timeout: float = STOP_SECONDS) -> bool
     Raises:
         FateFlowError: something could not be ended.
     """
-    state = supervisor.read_state(settings)
-    identity = _identity(state) if state else None
+    found = state.read_state(settings)
+    identity = _identity(found) if found else None
     if identity:
         say(f"stopping, supervisor pid {identity.pid}")
         identity.send(signal.SIGTERM)
@@ -212,31 +212,31 @@ def stop(settings: Settings, say: Say, *, timeout: float = STOP_SECONDS) -> bool
     return bool(identity or left)
 
 
-def _identity(state: Mapping[str, Any]) -> Identity | None:
-    if not state.get("pid"):
+def _identity(found: Mapping[str, Any]) -> Identity | None:
+    if not found.get("pid"):
         return None
-    identity = Identity(int(state["pid"]), float(state["started"]))
+    identity = Identity(int(found["pid"]), float(found["started"]))
     return identity if identity.is_alive else None
 
 
 def status(settings: Settings) -> list[ServiceStatus] | None:
     """Each process with its health; None when the site is not running."""
-    state = supervisor.read_state(settings)
-    if state is None:
+    found = state.read_state(settings)
+    if found is None:
         return None
     now = time.time()
     rows = [
         ServiceStatus(
             "supervisor",
-            state.get("pid"),
+            found.get("pid"),
             None,
-            now - state.get("since", now),
+            now - found.get("since", now),
             0,
-            memory(state.get("pid"), tree=False),
-            "stopping" if state.get("stopping") else "",
+            memory(found.get("pid"), tree=False),
+            "stopping" if found.get("stopping") else "",
         )
     ]
-    for service in state.get("services", []):
+    for service in found.get("services", []):
         pid, since = service["pid"], service["since"]
         check = health.CHECKS.get(service["name"])
         if pid is None:

@@ -1,31 +1,28 @@
 """The supervisor of a site: starts its processes, restarts what dies, ends everything.
 
 ``python -m fate_flow.cli.supervisor --home DIR`` runs until SIGTERM. It imports nothing
-heavy and sleeps until a child ends. Its state stands in ``run/supervisor.json`` and is
-valid while ``run/supervisor.lock`` is locked, so neither a recycled pid nor a crash of
-the machine can make a dead supervisor look alive.
+heavy and sleeps until a child ends.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from fate_flow.cli import processes, site
 from fate_flow.cli.processes import Identity
+from fate_flow.cli.services import STOP_SECONDS, Service, services_of
+from fate_flow.cli.state import Paths, hold_lock, rotate
 from fate_flow.errors import FateFlowError
 from fate_flow.settings import Settings, load
 
@@ -33,68 +30,8 @@ TICK_SECONDS = 5.0
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: A process that ran this long is healthy: its next failure is restarted at once again.
 STABLE_SECONDS = 60.0
-#: Time of graceful ending at a stop; the rest is killed.
-STOP_SECONDS = 6.0
-#: The API server answers its last requests at once; then its interpreter spends seconds on
-#: taking its modules apart, which nobody needs.
-API_SERVER_STOP_SECONDS = 3.0
 #: Time that tasks get for their on_kill when their scheduler died.
 TASK_GRACE_SECONDS = 3.0
-LOG_BYTES = 20_000_000
-LOG_COPIES = 2
-
-
-@dataclass(frozen=True)
-class Service:
-    """One long-lived process of a site.
-
-    Attributes:
-        name: also the name of its log file.
-        command: argument vector.
-        port: TCP port it listens on, if any.
-        owns_tasks: its children are task processes; they must not outlive it.
-        grace: seconds from SIGTERM to SIGKILL at a stop.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    port: int | None = None
-    owns_tasks: bool = False
-    grace: float = STOP_SECONDS
-
-
-def services_of(settings: Settings) -> list[Service]:
-    """The processes that these settings ask for."""
-    airflow = site.airflow_command
-    found = [
-        Service(
-            "gateway",
-            (sys.executable, "-m", "fate_flow.federation.gateway", "--home", str(settings.home)),
-            port=settings.GRPC_PORT,
-        ),
-        Service(
-            "api-server",
-            tuple(airflow("api-server", "--workers", "1", "--port", str(settings.HTTP_PORT))),
-            port=settings.HTTP_PORT,
-            grace=API_SERVER_STOP_SECONDS,
-        ),
-        Service(
-            "scheduler",
-            tuple(airflow("scheduler", "--skip-serve-logs")),
-            owns_tasks=settings.EXECUTOR == "local" or "LocalExecutor" in settings.EXECUTOR,
-        ),
-    ]
-    if wants_dag_processor(settings):
-        # The bundle of the jobs is left out on purpose: its DAGs are registered directly.
-        bundles = ("-B", "fate_flow_dags", "-B", "dags-folder")
-        found.append(Service("dag-processor", tuple(airflow("dag-processor", *bundles))))
-    return found
-
-
-def wants_dag_processor(settings: Settings) -> bool:
-    if settings.DAG_PROCESSOR != "auto":
-        return bool(settings.DAG_PROCESSOR == "on")
-    return any((settings.home / "dags").rglob("*.py"))
 
 
 class Child:
@@ -144,52 +81,6 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return str(number)
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Files of the supervisor below the site's home."""
-
-    home: Path
-    logs: Path
-
-    @classmethod
-    def of(cls, settings: Settings) -> Paths:
-        return cls(settings.home, settings.logs_dir / "fate_flow")
-
-    @property
-    def lock(self) -> Path:
-        return self.home / "run" / "supervisor.lock"
-
-    @property
-    def state(self) -> Path:
-        return self.home / "run" / "supervisor.json"
-
-    def log(self, name: str) -> Path:
-        return self.logs / f"{name}.log"
-
-
-@contextlib.contextmanager
-def hold_lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
-    """Lock a file for the time of the block; yields whether it was free.
-
-    Args:
-        patience: seconds to try again; whoever only asks holds the lock for a moment.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    yield False
-                    return
-                time.sleep(0.05)
-            else:
-                yield True
-                return
 
 
 class Supervisor:
@@ -410,35 +301,6 @@ def _children_of(pid: int) -> list[Identity]:
 def _parent(identity: Identity) -> int | None:
     process = identity.process()
     return process.ppid() if process else None
-
-
-def rotate(path: Path, limit: int = LOG_BYTES, copies: int = LOG_COPIES) -> bool:
-    """Copy a log that grew over the limit aside and empty it; writers keep their descriptor."""
-    try:
-        if path.stat().st_size <= limit:
-            return False
-    except FileNotFoundError:
-        return False
-    for number in range(copies, 1, -1):
-        older = path.with_suffix(f".log.{number - 1}")
-        if older.exists():
-            older.replace(path.with_suffix(f".log.{number}"))
-    shutil.copyfile(path, path.with_suffix(".log.1"))
-    os.truncate(path, 0)
-    return True
-
-
-def read_state(settings: Settings) -> Mapping[str, Any] | None:
-    """State of the running supervisor; None when none runs."""
-    paths = Paths.of(settings)
-    with hold_lock(paths.lock) as was_free:
-        if was_free:
-            return None
-    try:
-        state: Mapping[str, Any] = json.loads(paths.state.read_text())
-    except (OSError, ValueError):
-        return {"pid": None, "services": [], "stopping": False}  # starting or just ended
-    return state
 
 
 def run(home: Path, *, quiet: bool = False) -> int:

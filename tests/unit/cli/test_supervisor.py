@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from fate_flow.cli import processes, service, site, supervisor
+from fate_flow.cli import processes, service, services, site, state
 from fate_flow.cli.processes import Identity
-from fate_flow.cli.supervisor import BACKOFF_SECONDS, Child, Service
+from fate_flow.cli.services import Service
+from fate_flow.cli.supervisor import BACKOFF_SECONDS, Child
 from fate_flow.settings import KEYS, Settings
 
 
@@ -56,22 +57,22 @@ def test_dag_processor_runs_where_there_are_dags(
     if has_files:
         (tmp_path / "dags" / "mine.py").touch()
     settings = _settings(tmp_path, DAG_PROCESSOR=setting)
-    names = [each.name for each in supervisor.services_of(settings)]
+    names = [each.name for each in services.services_of(settings)]
     assert ("dag-processor" in names) == wanted
     assert names[:3] == ["gateway", "api-server", "scheduler"]
 
 
 def test_dag_processor_is_kept_away_from_the_jobs(tmp_path: Path) -> None:
     settings = _settings(tmp_path, DAG_PROCESSOR="on")
-    command = supervisor.services_of(settings)[-1].command
+    command = services.services_of(settings)[-1].command
     assert "fate_flow_jobs" not in command
     assert "dags-folder" in command
 
 
 @pytest.mark.parametrize(("executor", "owns"), [("local", True), ("celery", False)])
 def test_only_a_local_executor_owns_tasks(tmp_path: Path, executor: str, owns: bool) -> None:
-    services = {s.name: s for s in supervisor.services_of(_settings(tmp_path, EXECUTOR=executor))}
-    assert services["scheduler"].owns_tasks is owns
+    found = {s.name: s for s in services.services_of(_settings(tmp_path, EXECUTOR=executor))}
+    assert found["scheduler"].owns_tasks is owns
 
 
 def test_rotation_keeps_copies_and_the_writers_descriptor(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_rotation_keeps_copies_and_the_writers_descriptor(tmp_path: Path) -> Non
         for content in (b"first" * 10, b"second" * 10, b"third" * 10):
             writer.write(content)
             writer.flush()
-            assert supervisor.rotate(path, limit=20, copies=2)
+            assert state.rotate(path, limit=20, copies=2)
         writer.write(b"after")
     assert path.read_bytes() == b"after"
     assert (tmp_path / "x.log.1").read_bytes() == b"third" * 10
@@ -90,26 +91,26 @@ def test_rotation_keeps_copies_and_the_writers_descriptor(tmp_path: Path) -> Non
 
 def test_small_or_missing_logs_stay(tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text("short")
-    assert not supervisor.rotate(tmp_path / "x.log", limit=20)
-    assert not supervisor.rotate(tmp_path / "none.log", limit=20)
+    assert not state.rotate(tmp_path / "x.log", limit=20)
+    assert not state.rotate(tmp_path / "none.log", limit=20)
 
 
 def test_lock_is_exclusive(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with supervisor.hold_lock(path) as first, supervisor.hold_lock(path) as second:
+    with state.hold_lock(path) as first, state.hold_lock(path) as second:
         assert (first, second) == (True, False)
-    with supervisor.hold_lock(tmp_path / "lock") as third:
+    with state.hold_lock(tmp_path / "lock") as third:
         assert third
 
 
 def test_state_counts_only_while_the_lock_is_held(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
-    paths = supervisor.Paths.of(settings)
+    paths = state.Paths.of(settings)
     paths.state.parent.mkdir()
     paths.state.write_text('{"pid": 1, "services": []}')
-    assert supervisor.read_state(settings) is None
-    with supervisor.hold_lock(paths.lock):
-        assert supervisor.read_state(settings) == {"pid": 1, "services": []}
+    assert state.read_state(settings) is None
+    with state.hold_lock(paths.lock):
+        assert state.read_state(settings) == {"pid": 1, "services": []}
 
 
 def test_a_recycled_pid_is_another_process() -> None:
@@ -162,7 +163,7 @@ def test_exported_variables_do_not_mark_a_users_shell(tmp_path: Path) -> None:
 
 def test_log_tail_names_the_file(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
-    path = supervisor.Paths.of(settings).log("gateway")
+    path = state.Paths.of(settings).log("gateway")
     path.parent.mkdir(parents=True)
     path.write_text("".join(f"line {i}\n" for i in range(100)))
     tail = service.log_tail(settings, "gateway", lines=2)
