@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from fate_flow.data.table import (
+    INTEGER_CLASSES,
     LABEL,
     PREDICTION_HEADER,
     SID,
@@ -25,6 +26,8 @@ def write_predictions(
     score: Any,
     detail: Sequence[str],
     data_type: str,
+    *,
+    integer_classes: bool = False,
 ) -> Table:
     """Store the predictions of a table's rows.
 
@@ -35,6 +38,7 @@ def write_predictions(
         score: float64, shape (n,).
         detail: JSON text of each row.
         data_type: value of the ``type`` column.
+        integer_classes: whether the keys of ``detail`` are whole numbers, to be shown as such.
     """
     rows = data.arrow([SID, LABEL] if data.has_label else [SID])
     label = rows.column(LABEL) if data.has_label else pa.nulls(data.count, pa.int64())
@@ -48,7 +52,12 @@ def write_predictions(
             pa.array([0] * data.count, pa.int8()), [data_type]
         ).cast(pa.string()),
     }
-    schema = TableSchema(TableKind.PREDICTIONS, data.schema.sid_name, PREDICTION_HEADER)
+    schema = TableSchema(
+        TableKind.PREDICTIONS,
+        data.schema.sid_name,
+        PREDICTION_HEADER,
+        extra={INTEGER_CLASSES: True} if integer_classes else {},
+    )
     namespace, name = context.output
     return context.tables.put(
         namespace,

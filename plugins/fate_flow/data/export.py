@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fate_flow.data import files
-from fate_flow.data.table import LABEL, SID, VALUE, Table, TableKind
+from fate_flow.data.table import INTEGER_CLASSES, LABEL, SID, VALUE, Table, TableKind
 from fate_flow.errors import DataError
 
 PREVIEW_ROWS = 100
@@ -114,10 +114,20 @@ def _detail(value: str | None) -> Any:
     return None if value is None else json.loads(value)
 
 
-def _texts(column: pa.ChunkedArray, is_detail: bool) -> list[str]:
+def _classes_of(detail: dict[str, Any]) -> dict[int, Any]:
+    """A detail whose keys are whole numbers, which JSON has as texts."""
+    return {int(key): value for key, value in detail.items()}
+
+
+def _detail_texts(table: Table, column: pa.ChunkedArray) -> list[str]:
+    details = [_detail(value) for value in column.to_pylist()]
+    if table.schema.extra.get(INTEGER_CLASSES):
+        details = [None if detail is None else _classes_of(detail) for detail in details]
+    return list(map(repr, details))
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
     """Items of a column as Python writes them (``str``)."""
-    if is_detail:
-        return [repr(_detail(value)) for value in column.to_pylist()]
     if pa.types.is_floating(column.type):
         return list(map(repr, column.fill_null(math.nan).to_pylist()))
     if pa.types.is_integer(column.type):
@@ -130,7 +140,12 @@ def _texts(column: pa.ChunkedArray, is_detail: bool) -> list[str]:
 
 def _values(table: Table, block: pa.Table, columns: Sequence[str]) -> list[str]:
     """Everything of the rows but the id, as text."""
-    items = [_texts(block.column(name), _is_detail(table, name)) for name in columns[1:]]
+    items = [
+        _detail_texts(table, block.column(name))
+        if _is_detail(table, name)
+        else _texts(block.column(name))
+        for name in columns[1:]
+    ]
     if not items:
         return [""] * block.num_rows
     return items[0] if len(items) == 1 else list(map(",".join, zip(*items, strict=True)))

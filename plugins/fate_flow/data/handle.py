@@ -27,6 +27,8 @@ VALUE = "__value__"
 
 #: Header of prediction rows.
 PREDICTION_HEADER = ("label", "predict_result", "predict_score", "predict_detail", "type")
+#: In ``extra`` of a table of predictions: the classes in its details are whole numbers.
+INTEGER_CLASSES = "integer_classes"
 
 
 class TableKind(str, Enum):

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 
 from fate_flow.data import files
 from fate_flow.data.handle import (
+    INTEGER_CLASSES,
     LABEL,
     PREDICTION_HEADER,
     SID,
@@ -45,6 +46,7 @@ from fate_flow.data.writer import BLOCK_ROWS, PartitionWriter, part_name
 from fate_flow.errors import DataError, InvalidInputError, Problem, TableNotFoundError
 
 __all__ = [
+    "INTEGER_CLASSES",
     "LABEL",
     "PREDICTION_HEADER",
     "SID",

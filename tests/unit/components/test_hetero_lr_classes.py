@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from fate_flow.data.export import preview, text_blocks
 from fate_flow.errors import DataError
 from fate_flow.models.proto.lr_model_meta_pb2 import LRModelMeta
 from fate_flow.models.proto.lr_model_param_pb2 import LRModelParam
@@ -86,6 +87,9 @@ def test_every_class_gets_the_model_of_a_fit_in_the_clear(tmp_path: Path) -> Non
     for detail, wanted in zip(details_of(table), scores, strict=True):
         assert list(detail) == ["3", "5", "8"]
         np.testing.assert_allclose(list(detail.values()), wanted, atol=TOLERANCE)
+    (_, text), *_ = text_blocks(table, limit=1)
+    assert "{3: 0." in text
+    assert preview(table, 1)[1][0][4].keys() == {"3", "5", "8"}
     accuracy = (iris.classes[best] == iris.labels).mean()
     assert accuracy > 0.8
 

@@ -248,7 +248,15 @@ class HeteroLRGuest(HeteroLRParty):
             models = self.one_vs_rest.in_turn(self.context.federation)
             scores = np.column_stack([model.probabilities(table) for model in models])
             result, score, details = choose_class(scores, self.one_vs_rest.classes)
-        return write_predictions(self.context, table, result, score, details, data_type)
+        return write_predictions(
+            self.context,
+            table,
+            result,
+            score,
+            details,
+            data_type,
+            integer_classes=self.one_vs_rest is not None,
+        )
 
     def probabilities(self, data: Table) -> Floats:
         """P(positive class) of each row, shape (n,), with the scores that the hosts send.
