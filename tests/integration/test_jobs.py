@@ -148,8 +148,9 @@ class TestCommandLine:
         assert conf["job_parameters"]["model_version"] == job_id
         assert (folder / "dsl.json").exists()
         views = site.cli("data_view_query", "-j", job_id)["data"]
-        # Evaluation leaves neither a table nor a model.
-        assert {v["f_component_name"] for v in views} == set(COMPONENTS) - {"evaluation_0"}
+        # Evaluation leaves neither a table nor a model; the pipeline model is the job's own.
+        left = {"pipeline", *COMPONENTS} - {"evaluation_0"}
+        assert {v["f_component_name"] for v in views} == left
         assert all(v["f_table_count_actual"] for v in views if v["f_table_name"])
 
     def test_tables_and_uploads(self, done: tuple[LiveSite, str]) -> None:

@@ -170,6 +170,7 @@ def _begin(
     detail.error, detail.message, detail.progress = None, "", 0.0
     task.f_status = TaskStatus.RUNNING.value
     task.f_start_time = task.f_update_time = now
+    task.f_create_time = min(task.f_create_time, now)  # the report took a moment to arrive
     task.f_end_time = task.f_elapsed = None
     task.f_run_pid = event.get("pid")
     task.f_run_ip = site_settings.current().address
@@ -268,7 +269,7 @@ def seal_job(session: Session, job_id: str) -> None:
         if refusal is not None:
             end(session, job_id, JobStatus.FAILED, refusal)
             return
-        _save_pipelines(job_id, plan.parties, plan.roles, row)
+        _save_pipelines(session, job_id, plan.parties, plan.roles, row)
     end(session, job_id, JobStatus.SUCCESS, None)
 
 
@@ -296,19 +297,25 @@ def _not_succeeded(session: Session, job_id: str, components: Any) -> list[str]:
     ]
 
 
-def _save_pipelines(job_id: str, parties: list[Party], roles: Mapping[str, Any], row: Job) -> None:
+def _save_pipelines(
+    session: Session, job_id: str, parties: list[Party], roles: Mapping[str, Any], row: Job
+) -> None:
+    """The pipeline model of every party, and the data view that says where it is."""
     store = ModelStore(site_settings.current().models_dir)
     dsl = json.loads(row.f_dsl)
     model_id = model_id_of(roles)
     for party in parties:
+        owner = party_model_id(party, model_id)
         store.save_pipeline(
-            party_model_id(party, model_id),
+            owner,
             job_id,
             inference_dsl=json.dumps(derive_predict_dsl(dsl, party.role)).encode(),
             train_dsl=row.f_dsl.encode(),
             train_runtime_conf=row.f_runtime_conf.encode(),
             model_id=model_id,
         )
+        scope = TaskScope(job_id, "pipeline", party.role, str(party.party_id))
+        tracking.save_data_view(session, scope, party_model_id=owner, model_version=job_id)
 
 
 def forget_metrics(session: Session, job_id: str) -> None:

@@ -234,7 +234,8 @@ def save_task(session: Session, scope: TaskScope, **columns: Any) -> bool:
 
 def save_data_view(session: Session, scope: TaskScope, **columns: Any) -> None:
     """Insert or update the data-view row of a task; ``columns`` with or without ``f_``."""
-    values = {**_worth_saving(DataView, columns), "f_update_time": now_ms()}
+    now = now_ms()
+    values = {**_worth_saving(DataView, columns), "f_update_time": now}
     keys = {
         "f_job_id": scope.job_id,
         "f_role": scope.role,
@@ -244,7 +245,8 @@ def save_data_view(session: Session, scope: TaskScope, **columns: Any) -> None:
     where = [getattr(DataView, name) == value for name, value in keys.items()]
     changed = session.execute(update(DataView).where(*where).values(**values)).rowcount  # type: ignore[attr-defined]
     if not changed:
-        session.add(DataView(**keys, **{**values, "f_component_name": scope.component}))
+        values = {"f_create_time": now, **values, "f_component_name": scope.component}
+        session.add(DataView(**keys, **values))
         session.flush()
 
 
