@@ -103,6 +103,7 @@ def test_broken_json_keeps_the_status_but_is_answered_in_json(client: TestClient
 
 
 def test_every_recorded_request_is_covered() -> None:
+    """The others stand above, and in ``test_responses_state``."""
     folder: Path = reference_path("golden-1.4", "_responses")
     elsewhere = {
         "job_log_unknown",
