@@ -189,9 +189,10 @@ def rows_view(site: Site, scope: TaskScope) -> dict[str, Any]:
     if table is None:
         return {"header": [], "rows": [], "total": 0, "columns": 0}
     header, rows = export.preview(table, PREVIEW_ROWS)
+    shown = header[:PREVIEW_COLUMNS]
     return {
-        "header": header[:PREVIEW_COLUMNS],
-        "rows": [row[:PREVIEW_COLUMNS] for row in rows],
+        "header": shown,
+        "rows": [row[: len(shown)] for row in rows],
         "total": table.count,
         "columns": len(header),
     }

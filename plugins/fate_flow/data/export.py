@@ -32,7 +32,10 @@ _DETAIL = "predict_detail"
 
 
 def header_of(table: Table) -> list[str]:
-    """Names of the columns of the line form."""
+    """Names of the columns of the line form.
+
+    Rows of keys may have a value, which has no name, as in FATE 1.4.
+    """
     schema = table.schema
     names = [schema.sid_name or "sid"]
     if schema.kind is TableKind.KEYS:
@@ -63,7 +66,7 @@ def _stored_columns(table: Table) -> list[str]:
     if kind is TableKind.RAW:
         return [SID, VALUE]
     if kind is TableKind.KEYS:
-        return [SID]
+        return [name for name in (SID, VALUE) if name in table.arrow_schema.names]
     label = [LABEL] if kind is TableKind.INSTANCES and table.has_label else []
     return [SID, *label, *table.schema.header]
 
@@ -80,6 +83,7 @@ def _limited(table: Table, columns: Sequence[str], limit: int) -> Iterator[pa.Ta
 def preview(table: Table, limit: int = PREVIEW_ROWS) -> tuple[list[str], list[list[Any]]]:
     """Header and the first ``limit`` rows (-1: all) as values that JSON can hold.
 
+    Rows of keys may be one longer than the header, see :func:`header_of`.
     Missing numbers are None, infinite ones the texts ``inf`` and ``-inf``; the detail of
     a prediction is an object.
     """

@@ -117,6 +117,10 @@ def test_keys(store: TableStore) -> None:
     table = store.put("n", "k", pa.table({SID: ["b", "a"]}), TableSchema(TableKind.KEYS, "id"))
     assert preview(table) == (["id"], [["a"], ["b"]])
     assert text(table, head=True) == "id\na\nb\n"
+    data = pa.table({SID: ["b", "a"], VALUE: [1, 1]})
+    table = store.put("n", "k", data, TableSchema(TableKind.KEYS))
+    assert preview(table) == (["sid"], [["a", 1], ["b", 1]])
+    assert text(table, head=True) == "sid\na,1\nb,1\n"
 
 
 def test_limits(instances: Table) -> None:
