@@ -30,7 +30,7 @@ from fate_flow.errors import FateFlowError
 from fate_flow.federation.admin import GatewayAdmin
 from fate_flow.runtime.task_runner import work_folder
 from fate_flow.settings import FILE_NAME, Settings, load
-from tests.support.service import RunningSite, clean_environment
+from tests.support.service import RunningSite, clean_environment, fate_flow
 
 T = TypeVar("T")
 
@@ -55,18 +55,30 @@ class TaskProcess:
 
 @dataclass
 class LiveSite(RunningSite):
-    """A site that can be started, used for jobs, hurt and stopped."""
+    """A site that can be started, used for jobs, hurt and stopped.
+
+    Attributes:
+        tables: (namespace, name) of what was uploaded.
+        environment: variables that its processes get.
+    """
 
     tables: set[tuple[str, str]] = field(default_factory=set)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, home: Path, **values: Any) -> LiveSite:
+    def make(
+        cls, home: Path, *, environment: Mapping[str, str] | None = None, **values: Any
+    ) -> LiveSite:
         """Initialise a site on free ports with settings of its own; nothing is started."""
         plain = RunningSite.make(home)
         if values:
             file = home / FILE_NAME
             file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **values}))
-        return cls(home, plain.http_port, plain.grpc_port)
+        return cls(home, plain.http_port, plain.grpc_port, environment=environment or {})
+
+    def run(self, *arguments: str, timeout: float = 420.0) -> subprocess.CompletedProcess[str]:
+        home = ("--home", str(self.home))
+        return fate_flow(*arguments, *home, timeout=timeout, environment=self.environment)
 
     @cached_property
     def settings(self) -> Settings:

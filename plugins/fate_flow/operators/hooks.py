@@ -6,6 +6,7 @@ environment variable or a secrets backend), else from the site's settings.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import grpc
@@ -40,8 +41,11 @@ class FatePeerHook(GrpcHook):
 
     def get_connection(self, conn_id: str) -> Connection:  # type: ignore[override]
         """The connection of the environment, else one made from ``address``."""
-        if self._address is None:
-            return super().get_connection(conn_id)
+        if self._address is None or f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ:
+            found = super().get_connection(conn_id)
+            if not found.extra_dejson.get("auth_type"):
+                found.extra = '{"auth_type": "CUSTOM"}'
+            return found
         host, _, port = self._address.rpartition(":")
         return Connection(
             conn_id=conn_id,
