@@ -20,7 +20,14 @@ from fate_flow.compiler.register import register_job
 from fate_flow.db.models import JobDetail, Queue, now_ms
 from fate_flow.entities import JobStatus, Plan
 from fate_flow.errors import FateFlowError
-from fate_flow.jobs.states import QUEUE_TAKEN, QUEUE_WAITING, Failure, end_job, open_jobs
+from fate_flow.jobs.states import (
+    QUEUE_LOCK,
+    QUEUE_TAKEN,
+    QUEUE_WAITING,
+    Failure,
+    end_job,
+    open_jobs,
+)
 from fate_flow.operators.plans import read_plan
 
 log = logging.getLogger("fate_flow.jobs")
@@ -43,9 +50,10 @@ def admit(session: Session) -> list[str]:
     Returns:
         Ids of the jobs whose runs now exist.
     """
-    waiting = open_jobs(session, taken=False)
-    if not waiting:
+    if not open_jobs(session, taken=False):
         return []
+    _lock(session)
+    waiting = open_jobs(session, taken=False)
     settings = site_settings.current()
     running = open_jobs(session, taken=True)
     widths = _widths(session, [*running, *waiting])
@@ -63,6 +71,18 @@ def admit(session: Session) -> list[str]:
             count += 1
             used += width
     return admitted
+
+
+def _lock(session: Session) -> None:
+    """Let one transaction at a time count and take; two could pass the limits together.
+
+    A row of the queue that belongs to no job is locked until the transaction ends; on
+    SQLite the write lock is what counts.
+    """
+    change = update(Queue).where(Queue.f_is_waiting == QUEUE_LOCK).values(f_event=str(now_ms()))
+    if not session.execute(change).rowcount:  # type: ignore[attr-defined]
+        session.add(Queue(f_job_id="", f_event="", f_is_waiting=QUEUE_LOCK))
+        session.flush()
 
 
 def _widths(session: Session, job_ids: Sequence[str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What must happen only after a transaction has been committed."""
+"""What must happen only after a transaction has been committed, or only when it was not."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ def after_commit(session: Session, action: Callable[[], None]) -> None:
             log.exception("an action after a commit failed")
 
     event.listen(session, "after_commit", start, once=True)
+
+
+def on_rollback(session: Session, action: Callable[[], None]) -> None:
+    """Run ``action`` if the session's present transaction rolls back, nothing if it commits.
+
+    For what was done outside the database and must not stay without its rows.
+    """
+
+    def committed(_: Session) -> None:
+        if event.contains(session, "after_rollback", rolled_back):
+            event.remove(session, "after_rollback", rolled_back)
+
+    def rolled_back(_: Session) -> None:
+        action()
+
+    event.listen(session, "after_rollback", rolled_back, once=True)
+    event.listen(session, "after_commit", committed, once=True)

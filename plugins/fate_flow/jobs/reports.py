@@ -65,7 +65,11 @@ def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> 
         handler = _HANDLERS.get(event.get("kind")) if isinstance(event, dict) else None
         if handler is None:
             raise InvalidInputError(f"found an event of kind {event!r:.80}")
-        handler(session, claims, detail, event)
+        try:
+            handler(session, claims, detail, event)
+        except (KeyError, TypeError, ValueError) as error:
+            kind = type(error).__name__
+            raise InvalidInputError(f"cannot read {event!r:.200}: {kind} {error}") from None
     return ""
 
 

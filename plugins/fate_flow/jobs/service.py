@@ -20,7 +20,7 @@ from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import RETCODE_EXCEPTION, FateFlowError, NotFoundError
 from fate_flow.jobs.admission import admit
 from fate_flow.jobs.creation import create_job, prepare
-from fate_flow.jobs.effects import after_commit
+from fate_flow.jobs.effects import after_commit, on_rollback
 from fate_flow.jobs.peers import cancel_at_gateway
 from fate_flow.jobs.permission import CLEAN, gate_of_job
 from fate_flow.jobs.states import Failure, end_job, open_jobs, status_of
@@ -55,6 +55,8 @@ def submit_job(
     """
     settings = site_settings.current()
     prepared = prepare(settings, session, job_dsl, runtime_conf, job_id)
+    # Whatever fails, the commit included: no file stays without its rows.
+    on_rollback(session, lambda: prepared.remove_files(settings))
     try:
         create_job(session, settings, prepared)
         admit(session)

@@ -22,6 +22,8 @@ log = logging.getLogger("fate_flow.jobs")
 OPEN = (JobStatus.WAITING.value, JobStatus.RUNNING.value)
 OPEN_TASKS = (TaskStatus.WAITING.value, TaskStatus.RUNNING.value)
 QUEUE_WAITING, QUEUE_TAKEN, QUEUE_REMOVED = 1, 0, 2
+#: Of the one row that is no job but a lock.
+QUEUE_LOCK = 3
 
 
 @dataclass(frozen=True)

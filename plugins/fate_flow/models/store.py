@@ -6,6 +6,7 @@ trained it. A component's model is a set of buffers, stored under an alias.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import uuid
@@ -289,6 +290,8 @@ class ModelStore:
         old = folder.parent / f".old-{uuid.uuid4().hex}"
         folder.rename(old)
         shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other versions are there
+            folder.parent.rmdir()
         return True
 
 

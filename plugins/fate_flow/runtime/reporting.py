@@ -92,6 +92,8 @@ class SiteClient:
                 if response.status_code < 500:
                     return self._data_of(response)
                 reason = f"HTTP {response.status_code}"
+            except requests.exceptions.InvalidJSONError as error:
+                raise FateFlowError(f"a report cannot be sent as JSON: {error}") from None
             except requests.RequestException as error:
                 reason = type(error).__name__
             if time.monotonic() + delay > end:
@@ -149,6 +151,7 @@ class Reporter:
         self._broken: FateFlowError | None = None
         self._thread = threading.Thread(target=self._send_loop, name="reporter", daemon=True)
         self._sending = threading.Lock()
+        self._unsent: dict[str, Any] | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -248,25 +251,26 @@ class Reporter:
     def _send_batch(self) -> bool:
         """Send one batch; True when something was sent. One batch at a time, in order."""
         with self._sending:
-            with self._changed:
-                events = self._events[:MAX_EVENTS]
-                progress, self._progress = self._progress, {}
-                if not events and not progress:
-                    return False
-                self._number += 1
-            body = {
-                "number": self._number,
-                "events": [*events, {"kind": "progress", **progress}] if progress else events,
-            }
-            try:
-                self._client.post("/report", body)
-            except FateFlowError:
-                with self._changed:
-                    self._progress = {**progress, **self._progress}
-                raise
-            with self._changed:
-                del self._events[: len(events)]
+            if self._unsent is None:
+                self._unsent = self._next_batch()
+            if self._unsent is None:
+                return False
+            # A batch that may have arrived goes out again as it was, under its own number.
+            self._client.post("/report", self._unsent)
+            self._unsent = None
             return True
+
+    def _next_batch(self) -> dict[str, Any] | None:
+        with self._changed:
+            events = self._events[:MAX_EVENTS]
+            del self._events[:MAX_EVENTS]
+            if self._progress:
+                events.append({"kind": "progress", **self._progress})
+                self._progress = {}
+        if not events:
+            return None
+        self._number += 1
+        return {"number": self._number, "events": events}
 
 
 def _plain(value: Any) -> Any:

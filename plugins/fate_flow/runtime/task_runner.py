@@ -15,8 +15,8 @@ import logging
 import resource
 import shutil
 import tempfile
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from fate_flow.models.stores import ArchiveStores
 from fate_flow.runtime.component import TaskOutput
 from fate_flow.runtime.context import Federation, ModelAccess, TaskContext
 from fate_flow.runtime.inputs import InputResolver, output_address
-from fate_flow.runtime.registry import find
+from fate_flow.runtime.registry import ModuleSpec, find
 from fate_flow.runtime.reporting import (
     JobOverError,
     Reporter,
@@ -137,10 +137,19 @@ class _AttemptLoop:
         self._reporter = reporter
         self._tables = TableStore(run.settings.tables_dir)
         self._models = ModelStore(run.settings.models_dir)
-        spec = find(run.component.module)
-        if spec is None or run.party.role not in spec.programs:
-            raise TaskFailedError(f"{run.party} has no program for module {run.component.module}")
-        self._spec = spec
+        self._spec = self._find_spec()
+
+    def _find_spec(self) -> ModuleSpec:
+        module, party = self._run.component.module, self._run.party
+        spec = find(module)
+        if spec is None or party.role not in spec.programs:
+            reason = (
+                f"{self._identity.component} at {party}: this installation has no program of"
+                f" module {module} for the role {party.role}"
+            )
+            self._report_failure(reason, final=True)
+            raise TaskFailedError(reason)
+        return spec
 
     @property
     def _exchanges(self) -> bool:
@@ -159,11 +168,12 @@ class _AttemptLoop:
         except PeerFailedError as error:
             self._report_failure(str(error), final=True)
             raise TaskFailedError(str(error)) from None
-        except TaskFailedError as error:
+        except FateFlowError as error:
             # The site first: its reason should name who failed, not who heard of it.
-            self._report_failure(error.message, final=True)
-            self._tell_peers(session, error.message)
-            raise
+            failure = self._failure(self._identity, error)
+            self._report_failure(failure.message, final=True)
+            self._tell_peers(session, failure.message)
+            raise failure from None
         finally:
             if session is not None:
                 session.close()
@@ -183,51 +193,52 @@ class _AttemptLoop:
 
     def _run_attempt(self, identity: TaskIdentity, session: GatewaySession | None) -> None:
         self._reporter.status(TaskStatus.RUNNING.value, attempt=identity.attempt)
-        work_root = work_folder(self._run.settings)
-        work_root.mkdir(parents=True, exist_ok=True)
-        mine = work_prefix(identity.job_id, identity.component, identity.party)
-        for stale in work_root.glob(f"{mine}*"):  # of a process of this task that was killed
-            shutil.rmtree(stale, ignore_errors=True)
-        work_dir = tempfile.mkdtemp(prefix=mine, dir=work_root)
         try:
-            output = self._compute(identity, session or NoFederation(), work_dir)
-            self._store(identity, output)
-            _log_usage()
-            if session is not None:
-                session.finish()
-            self._reporter.status(TaskStatus.SUCCESS.value, attempt=identity.attempt)
+            with self._work_dir(identity) as work_dir:
+                output = self._compute(identity, session or NoFederation(), work_dir)
+                self._store(output)
+        except FateFlowError:
+            raise
+        except Exception as error:
+            log.exception("%s failed", identity.task_id)
+            raise self._failure(identity, error) from error
+        _log_usage()
+        if session is not None:
+            session.finish()
+        self._reporter.status(TaskStatus.SUCCESS.value, attempt=identity.attempt)
+
+    @contextmanager
+    def _work_dir(self, identity: TaskIdentity) -> Iterator[str]:
+        root = work_folder(self._run.settings)
+        root.mkdir(parents=True, exist_ok=True)
+        mine = work_prefix(identity.job_id, identity.component, identity.party)
+        for stale in root.glob(f"{mine}*"):  # of a process of this task that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        folder = tempfile.mkdtemp(prefix=mine, dir=root)
+        try:
+            yield folder
         finally:
-            shutil.rmtree(work_dir, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _compute(self, identity: TaskIdentity, federation: Federation, work_dir: str) -> TaskOutput:
-        """Run the component; whatever it raises becomes a reason that can be read."""
-        passes = (
-            AttemptSupersededError,
-            SiteUnreachableError,
-            GatewayUnreachableError,
-            JobOverError,
-            PeerFailedError,
-            TaskReplacedError,
-        )
+        program = self._spec.program(identity.party.role)
+        component = program(self._context(identity, federation, work_dir))
+        result: TaskOutput = component.run()
+        return result
+
+    def _failure(self, identity: TaskIdentity, error: Exception) -> TaskFailedError:
+        """Whatever was raised, as a reason that says where and can be read."""
+        if isinstance(error, TaskFailedError):
+            return error
         where = f"{identity.component} ({identity.module}) at {identity.party}"
-        try:
-            component = self._spec.program(identity.party.role)(
-                self._context(identity, federation, work_dir)
-            )
-            result: TaskOutput = component.run()
-            return result
-        except passes:
-            raise
-        except FateFlowError as error:
+        if isinstance(error, FateFlowError):
             log.error("%s failed: %s", where, error)
-            log.debug("%s", traceback.format_exc())
-            raise TaskFailedError(f"{where}: {error}") from error
-        except Exception as error:
-            log.exception("%s failed", where)
-            raise TaskFailedError(
-                f"{where}: {type(error).__name__}: {error}",
-                remedy="The task's log has the details",
-            ) from error
+            log.debug("the error was raised here", exc_info=error)
+            return TaskFailedError(f"{where}: {error}")
+        return TaskFailedError(
+            f"{where}: {type(error).__name__}: {error}",
+            remedy="The task's log has the details",
+        )
 
     def _context(
         self, identity: TaskIdentity, federation: Federation, work_dir: str
@@ -252,7 +263,7 @@ class _AttemptLoop:
         run = self._run
         return InputResolver(run.job_id, run.plan, run.party, self._tables, self._models)
 
-    def _store(self, identity: TaskIdentity, output: TaskOutput) -> None:
+    def _store(self, output: TaskOutput) -> None:
         """Keep the results and say where they are."""
         if output.data is not None:
             table = self._at_its_place(output.data)
