@@ -95,7 +95,7 @@ def _run_component(
         folder.mkdir(parents=True)
         try:
             output = loop._compute(run.identity, federation, str(folder))
-            loop._store(run.identity, output)
+            loop._store(output)
         except BaseException as error:
             with mailbox.changed:
                 mailbox.failed.append((party, error))

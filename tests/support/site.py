@@ -160,3 +160,17 @@ def add_task(
         )
     )
     session.flush()
+
+
+def described_operations() -> list[tuple[str, str]]:
+    """(path, method) of every route in the OpenAPI document."""
+    return [
+        (path, method)
+        for path, operations in _described_app().openapi()["paths"].items()
+        for method in operations
+    ]
+
+
+def _described_app() -> FastAPI:
+    values = {key.name: key.default for key in site_settings.KEYS}
+    return create_app(Settings(Path("nowhere"), values))

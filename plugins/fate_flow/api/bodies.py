@@ -19,7 +19,7 @@ def _filters_on(name: str, model: type[Base]) -> type[Filters]:
     numbers = (Integer, BigInteger)
     properties: dict[str, Any] = {
         column.name[2:]: {
-            "type": "integer" if isinstance(column.type, numbers) else "string",
+            "type": "integer" if isinstance(column.type, numbers) else ["string", "integer"],
             "description": f"equals f_{column.name[2:]}",
         }
         for column in model.__table__.columns

@@ -7,6 +7,7 @@ are reported in FATE-Flow's words.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -81,12 +82,23 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-Name = Annotated[str, BeforeValidator(_name)]
+Name = Annotated[
+    str,
+    BeforeValidator(_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 500}),
+]
 Text = Annotated[str, BeforeValidator(_text)]
 PartyId = Annotated[
     str,
     BeforeValidator(_party_id),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 9_999_999_999},
+                {"type": "string", "pattern": "^[0-9]{1,10}$"},
+            ]
+        }
+    ),
 ]
 RoleName = Annotated[str, BeforeValidator(_role), WithJsonSchema({"enum": list(ROLES)})]
 Integer = Annotated[int, BeforeValidator(_integer)]
@@ -163,7 +175,22 @@ async def read_json(request: Request, *, optional: bool = False) -> dict[str, An
         raise HTTPException(400, f"the body is not JSON: {reason[:200]}") from None
     if not isinstance(value, dict):
         raise FateFlowError(f"body: found {shown(value)}; allowed: a JSON object")
+    if _ESCAPED.search(data):
+        _refuse_no_text(value)
     return value
+
+
+#: Escapes of characters that no database and no UTF-8 file takes: NUL, half of a pair.
+_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def _refuse_no_text(value: dict[str, Any]) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    if "\\u0000" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise FateFlowError(
+            "body: found a text with a NUL character or half of a surrogate pair;"
+            " allowed: texts of Unicode characters"
+        )
 
 
 def _refuse_constant(name: str) -> Any:
@@ -188,24 +215,3 @@ def body_of(model: type[B], *, optional: bool = False) -> Any:
         return checked(model, await read_json(request, optional=optional))
 
     return Depends(read)
-
-
-def docs(
-    model: type[Body], example: Mapping[str, Any], data: Any = None, **envelope: Any
-) -> dict[str, Any]:
-    """Arguments of a route decorator that describe its body and its answer with examples."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content = {"application/json": {"schema": schema, "example": dict(example)}}
-    shown_answer = {"retcode": 0, "retmsg": "success", **envelope}
-    if data is not None:
-        shown_answer["data"] = data
-    return {
-        "openapi_extra": {"requestBody": {"required": True, "content": content}},
-        "responses": {
-            200: {
-                "description": "envelope",
-                "content": {"application/json": {"example": shown_answer}},
-            }
-        },
-    }

@@ -19,7 +19,7 @@ from fate_flow.federation.tokens import Claims
 from fate_flow.jobs.reports import apply_reports, seal_job
 from fate_flow.jobs.startup import readiness
 
-router = APIRouter(prefix="/internal", tags=["internal"])
+router = APIRouter(prefix="/internal", tags=["internal"], include_in_schema=False)
 
 
 def task_claims(request: Request) -> Claims:

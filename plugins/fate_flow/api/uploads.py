@@ -117,11 +117,14 @@ class _FormSink:
             self._sink = None
             return
         try:
-            self.form.fields[self._name] = self._data.decode()
+            text = self._data.decode()
         except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text or "\0" in self._name:
             raise InvalidInputError(
-                [Problem(self._name[:80], "not UTF-8", "a UTF-8 text")]
-            ) from None
+                [Problem(self._name[:80], "not UTF-8", "a UTF-8 text without NUL characters")]
+            )
+        self.form.fields[self._name] = text
 
     def on_end(self) -> None:
         self.is_complete = True

@@ -21,7 +21,12 @@ def _resolve(path: str, home: Path | None) -> Path:
     storage = settings.inspect(base)[0].storage_root.resolve()
     if not path or "\0" in path:
         raise DataError("the path of the file is empty", remedy="Give the path of a file")
-    resolved = (base / Path(path).expanduser()).resolve()
+    try:
+        resolved = (base / Path(path).expanduser()).resolve()
+        resolved.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path[:200]} cannot be a path: {reason}") from None
     if not Path(path).expanduser().is_absolute() and not resolved.is_relative_to(base):
         raise DataError(
             f"{path} leads out of the site's home", remedy="Give an absolute path instead"

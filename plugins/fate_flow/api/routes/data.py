@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from fate_flow.api.body import Body, Integer, Name, Text, body_of, docs, read_json
+from fate_flow.api.body import Body, Integer, Name, Text, body_of, read_json
 from fate_flow.api.components import unknown_job
 from fate_flow.api.dependencies import DbSession, SiteSettings, Tables
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
 from fate_flow.api.uploads import Form, is_form, read_form
@@ -99,7 +100,9 @@ def _query_values(request: Request) -> dict[str, Any]:
     return dict(request.query_params)
 
 
-@router.post("/upload", dependencies=[can_write], **docs(UploadBody, _UPLOAD, {}, jobId=_JOB_ID))
+@router.post(
+    "/upload", dependencies=[can_write], **docs(UploadBody, _UPLOAD, {}, form=True, jobId=_JOB_ID)
+)
 def upload(
     request: Annotated[Upload, Depends(_read_upload)], session: DbSession, settings: SiteSettings
 ) -> Response:
@@ -187,6 +190,7 @@ class HistoryBody(Body):
                 }
             }
         ],
+        required=False,
     ),
 )
 def upload_history(

@@ -18,8 +18,9 @@ from fate_flow.api.bodies import (
     PartyBody,
     TaskFilters,
 )
-from fate_flow.api.body import Body, MissingArgumentsError, Text, body_of, docs
+from fate_flow.api.body import Body, MissingArgumentsError, Text, body_of
 from fate_flow.api.dependencies import DbSession, SiteSettings
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
 from fate_flow.db.models import Job, Task, row_to_dict
@@ -160,13 +161,15 @@ def _log_archive(job_id: str, settings: SiteSettings) -> Response:
     return attachment(tar_gz(members), f"job_{job_id}_log.tar.gz")
 
 
-@router.get("/log", dependencies=[can_read], **docs(JobBody, _JOB))
+@router.get("/log", dependencies=[can_read], **docs(JobBody, _JOB, file="application/x-tar"))
 def log(body: Annotated[JobBody, body_of(JobBody)], settings: SiteSettings) -> Response:
     """All logs of a job as tar.gz; an empty archive when there are none. The body is JSON."""
     return _log_archive(body.job_id, settings)
 
 
-@router.post("/log/download", dependencies=[can_read], **docs(JobBody, _JOB))
+@router.post(
+    "/log/download", dependencies=[can_read], **docs(JobBody, _JOB, file="application/x-tar")
+)
 def log_download(body: Annotated[JobBody, body_of(JobBody)], settings: SiteSettings) -> Response:
     """The same for clients that cannot send a body with GET."""
     return _log_archive(body.job_id, settings)
@@ -213,7 +216,7 @@ def clean(body: Annotated[Filters, body_of(TaskFilters)], session: DbSession) ->
     return answer()
 
 
-@router.post("/clean/queue", dependencies=[can_write], **docs(Body, {}))
+@router.post("/clean/queue", dependencies=[can_write], **docs(Body, {}, required=False))
 def clean_queue(_: Annotated[Body, body_of(Body, optional=True)], session: DbSession) -> Response:
     """Cancel all waiting jobs."""
     from fate_flow.jobs import service

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from fate_flow.api.archives import attachment, scratch_file, scratch_folder, then_remove
-from fate_flow.api.body import Body, Flag, Name, Object, Text, body_of, checked, docs
+from fate_flow.api.body import Body, Flag, Name, Object, Text, body_of, checked
 from fate_flow.api.dependencies import DbSession, Models, SiteSettings, Tables
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
 from fate_flow.api.routes.table import TableInfoBody, commits_of, table_address
@@ -179,7 +180,7 @@ def restore(
 @router.post(
     "/export",
     dependencies=[can_read],
-    **docs(ModelBody, _MODEL),
+    **docs(ModelBody, _MODEL, file="application/zip"),
 )
 def export(
     body: Annotated[ModelBody, body_of(ModelBody)], models: Models, settings: SiteSettings
@@ -223,7 +224,7 @@ def _removed_afterwards(folder: Path) -> Iterator[None]:
 @router.post(
     "/import",
     dependencies=[can_write],
-    **docs(ModelBody, _MODEL),
+    **docs(ModelBody, _MODEL, form=True),
 )
 def import_archive(
     upload: Annotated[tuple[Form, Path], Depends(_read_archive)], models: Models

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from fate_flow.api.bodies import ComponentBody, JobBody
-from fate_flow.api.body import Body, Text, body_of, docs
+from fate_flow.api.body import Body, Text, body_of
 from fate_flow.api.body import Integer as IntegerField
 from fate_flow.api.components import scope_of, unknown_job
 from fate_flow.api.dependencies import DbSession
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read
 from fate_flow.db.models import Base, Job, Task, columns_of
@@ -72,7 +73,9 @@ def _conditions(model: type[Base], given: dict[str, Any]) -> list[Any]:
 @router.post(
     "/job/list/job",
     dependencies=[can_read],
-    **docs(ListBody, {"limit": 10}, {"count": 1, "jobs": [{"job_id": _JOB_ID}]}),
+    **docs(
+        ListBody, {"limit": 10}, required=False, data={"count": 1, "jobs": [{"job_id": _JOB_ID}]}
+    ),
 )
 def list_jobs(
     body: Annotated[ListBody, body_of(ListBody, optional=True)], session: DbSession
@@ -164,7 +167,9 @@ _VERSIONS = {"FATE": FATE_VERSION, "FATEFlow": __version__, "API": "v1"}
 
 
 @router.post("/server/version/get", dependencies=[can_read], include_in_schema=False)
-@router.post("/version/get", dependencies=[can_read], **docs(VersionBody, {}, _VERSIONS))
+@router.post(
+    "/version/get", dependencies=[can_read], **docs(VersionBody, {}, _VERSIONS, required=False)
+)
 def version(body: Annotated[VersionBody, body_of(VersionBody, optional=True)]) -> Response:
     """Versions of FATE that this site is compatible with, of this package, and of Python."""
     versions = {**_VERSIONS, "PYTHON": platform.python_version()}

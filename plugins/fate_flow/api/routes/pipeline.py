@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from fate_flow.api.body import Body, Name, PartyId, body_of, docs
+from fate_flow.api.body import Body, Name, PartyId, body_of
 from fate_flow.api.dependencies import SiteSettings
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read
 from fate_flow.entities import Plan

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fate_flow.api.body import Body, MissingArgumentsError, Name, Object, Text, body_of, docs
+from fate_flow.api.body import Body, MissingArgumentsError, Name, Object, Text, body_of
 from fate_flow.api.components import unknown_job
 from fate_flow.api.dependencies import DbSession, Models, SiteSettings
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import SUCCESS, answer
 from fate_flow.api.guards import can_transfer, can_write
 from fate_flow.errors import RETCODE_EXCEPTION, RETCODE_NOT_FOUND, RETCODE_OK, NotFoundError

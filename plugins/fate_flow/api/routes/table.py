@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from fate_flow.api.bodies import DataViewFilters, Filters
-from fate_flow.api.body import Body, Flag, Object, Text, body_of, docs
+from fate_flow.api.body import Body, Flag, Object, Text, body_of
 from fate_flow.api.dependencies import DbSession, Tables
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
 from fate_flow.data.table import TableStore

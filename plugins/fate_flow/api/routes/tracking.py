@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from fate_flow.api.archives import attachment, scratch_file, then_remove
 from fate_flow.api.bodies import ComponentBody, DataViewFilters, Filters, PartyBody
-from fate_flow.api.body import Body, Flag, Integer, MissingArgumentsError, Name, Text, body_of, docs
+from fate_flow.api.body import Body, Flag, Integer, MissingArgumentsError, Name, Text, body_of
 from fate_flow.api.components import scope_of, stored_component, unknown_job
 from fate_flow.api.dependencies import DbSession, Models, SiteSettings, Tables
+from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read, can_write
 from fate_flow.api.routes.pipeline import plan_of
@@ -306,7 +307,7 @@ _DOWNLOAD_EXAMPLE: dict[str, Any] = {**_COMPONENT, "limit": -1, "head": True}
 @router.get(
     "/component/output/data/download",
     dependencies=[can_read],
-    **docs(OutputDownloadBody, _DOWNLOAD_EXAMPLE),
+    **docs(OutputDownloadBody, _DOWNLOAD_EXAMPLE, file="application/x-tar"),
 )
 def output_data_download(
     body: Annotated[OutputDownloadBody, body_of(OutputDownloadBody)],
