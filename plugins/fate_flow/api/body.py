@@ -181,16 +181,17 @@ async def read_json(request: Request, *, optional: bool = False) -> dict[str, An
 
 
 #: Escapes of characters that no database and no UTF-8 file takes: NUL, half of a pair.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def _refuse_no_text(value: dict[str, Any]) -> None:
-    text = json.dumps(value, ensure_ascii=False)
-    if "\\u0000" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise FateFlowError(
-            "body: found a text with a NUL character or half of a surrogate pair;"
-            " allowed: texts of Unicode characters"
-        )
+    for key, inner in value.items():
+        text = json.dumps([key, inner], ensure_ascii=False)
+        if _NUL.search(text) or any("\ud800" <= letter <= "\udfff" for letter in text):
+            name = key.encode("ascii", "replace").decode().replace("\0", "?")[:80]
+            found = "found a text with a NUL character or half of a surrogate pair"
+            raise InvalidInputError([Problem(name, found, "texts of Unicode characters")])
 
 
 def _refuse_constant(name: str) -> Any:
