@@ -177,8 +177,9 @@ class Reporter:
         )
 
     def progress(self, done: float, message: str = "") -> None:
+        share = {"done": float(done)} if math.isfinite(done) else {}
         with self._changed:
-            self._progress.update(done=float(done), message=message)
+            self._progress.update(share, message=message)
 
     def data_view(self, **columns: Any) -> None:
         self._put(kind="data_view", columns={k: _plain(v) for k, v in columns.items()})
