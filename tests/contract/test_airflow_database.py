@@ -135,11 +135,13 @@ app = create_app(settings.Settings(Path(os.environ["FATE_FLOW_HOME"]), values))
 
 def ask(path, token=None, **more):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    answer = TestClient(app).post(path, json={"job_id": "1"}, headers=headers, **more)
+    body = {"job_id": "1", "src_party_id": "1", "src_role": "guest"}
+    answer = TestClient(app).post(path, json=body, headers=headers, **more)
     return answer.status_code, answer.json()["retcode"]
 
 ann = manager.generate_jwt(User(username="ann", role="admin"))
 vic = manager.generate_jwt(User(username="vic", role="viewer"))
+bob = manager.generate_jwt(User(username="bob", role="user"))
 assert ask("/job/query") == (401, 100)
 assert ask("/job/query", "x.y.z") == (403, 100)
 assert ask("/job/query", ann[:-3]) == (403, 100)
@@ -147,7 +149,11 @@ assert ask("/job/query", ann) == (200, 101)
 assert ask("/job/query", vic) == (200, 101)
 assert ask("/job/stop", vic) == (403, 100)
 assert ask("/job/stop", ann) == (200, 100)
+assert ask("/job/stop", bob) == (200, 100)
 assert ask("/job/query", cookies={"_token": ann}) == (200, 101)
+assert ask("/permission/grant/privilege", bob) == (403, 100)
+assert ask("/permission/grant/privilege", ann) == (200, 0)
+assert ask("/permission/query/privilege", vic) == (200, 0)
 """
 
 
