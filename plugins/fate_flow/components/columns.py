@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,21 +55,29 @@ def choose(
     return sorted({*given, *(place[name] for name in names or () if name in place)})
 
 
-def numbers(table: Table, name: str, *, finite: bool = True) -> FloatArray:
-    """One column as float64, shape (count,).
+def numbers(
+    table: Table, names: Sequence[str], *, finite: bool = True
+) -> Iterator[tuple[str, FloatArray]]:
+    """Columns one after the other, with their names, each as float64 of shape (count,).
 
     Args:
-        finite: refuse missing and infinite values.
+        finite: refuse missing and infinite values; else missing ones are NaN.
 
     Raises:
         DataError: no such column, not numeric, or values that are refused.
     """
-    if name not in table.schema.header:
+    known = set(table.schema.header)
+    missing = [name for name in names if name not in known]
+    if missing:
         raise DataError(
-            f"table {table.name} has no column {name!r}",
+            f"table {table.name} has no column {missing[0]!r}",
             remedy="The data must have the columns that the model was made with",
         )
-    column = table.arrow([name]).column(name)
+    for name, column in table.columns(names):
+        yield name, _as_numbers(table, name, column, finite)
+
+
+def _as_numbers(table: Table, name: str, column: pa.ChunkedArray, finite: bool) -> FloatArray:
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         raise DataError(
@@ -89,10 +97,12 @@ def numbers(table: Table, name: str, *, finite: bool = True) -> FloatArray:
 def with_columns(context: TaskContext, table: Table, values: Mapping[str, FloatArray]) -> Table:
     """Store the task's output: ``table`` with some columns replaced by float64 values."""
     data = table.arrow()
-    for name, column in values.items():
-        data = data.set_column(data.schema.get_field_index(name), name, pa.array(column))
+    columns = {
+        name: pa.array(values[name]) if name in values else column
+        for name, column in zip(data.column_names, data.columns, strict=True)
+    }
     return context.tables.put(
-        *context.output, data, table.schema, partitions=table.partitions, ordered=True
+        *context.output, pa.table(columns), table.schema, partitions=table.partitions, ordered=True
     )
 
 

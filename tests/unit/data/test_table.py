@@ -304,3 +304,15 @@ class TestUnionAndSelect:
 def test_shortlex_order_is_by_bytes() -> None:
     ids = pa.array(["é", "z", "aa", "b", "10", "9"])
     assert ids.take(shortlex_order(ids)).to_pylist() == ["9", "b", "z", "10", "aa", "é"]
+
+
+def test_columns_are_read_in_groups(store: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"x{index}" for index in range(7)]
+    data = pa.table({SID: ["a", "b"], **{name: [place, 2.0] for place, name in enumerate(names)}})
+    table = store.put("n", "t", data, TableSchema(TableKind.INSTANCES, "id", tuple(names)))
+    monkeypatch.setattr("fate_flow.data.handle._GROUP_BYTES", 3 * 2 * 8)
+    wanted = [*reversed(names)]
+    found = list(table.columns(wanted))
+    assert [name for name, _ in found] == wanted
+    assert [column.to_pylist() for _, column in found] == [[6 - i, 2.0] for i in range(7)]
+    assert list(table.columns([])) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from google.protobuf.message import Message
 
-from fate_flow.components.columns import choose
+from fate_flow.components.columns import choose, numbers
 from fate_flow.components.feature_scale.params import Limit, ScaleParam
 from fate_flow.data.engine import map_partitions
 from fate_flow.data.table import Table
@@ -66,15 +66,11 @@ class FeatureScale(Component[ScaleParam]):
         chosen = self._chosen()
         lower = _limits(self.param.feat_lower, len(self._header), "feat_lower")
         upper = _limits(self.param.feat_upper, len(self._header), "feat_upper")
-        # One column after the other: memory holds a column, not the matrix.
+        # One column after the other: memory holds some columns, not the matrix.
+        read = numbers(table, [self._header[place] for place in chosen], finite=False)
         self._scales = {
-            self._header[place]: self._learn(
-                _numbers(table, self._header[place]),
-                self._header[place],
-                lower[place],
-                upper[place],
-            )
-            for place in chosen
+            name: self._learn(values, name, lower[place], upper[place])
+            for place, (name, values) in zip(chosen, read, strict=True)
         }
         return self._scale(table, self.param.method)
 
@@ -131,11 +127,11 @@ class FeatureScale(Component[ScaleParam]):
         scales = self._scales
 
         def scale_block(block: pa.Table) -> pa.Table:
-            for place, name in enumerate(block.column_names):
-                if name in scales:
-                    values = block.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
-                    block = block.set_column(place, name, [scales[name].apply(values, method)])
-            return block
+            columns = dict(zip(block.column_names, block.columns, strict=True))
+            for name in columns.keys() & scales.keys():
+                values = columns[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+                columns[name] = pa.array(scales[name].apply(values, method))
+            return pa.table(columns)
 
         with self.context.tables.writer(
             *self.context.output,
@@ -211,19 +207,6 @@ class FeatureScale(Component[ScaleParam]):
             for name in meta.scale_column
             if (column := learnt.col_scale_param.get(name)) is not None
         }
-
-
-def _numbers(table: Table, name: str) -> _Column:
-    """One column as float64 of shape (count,); missing is NaN."""
-    kind = table.arrow_schema.field(name).type
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        raise DataError(
-            f"column {name!r} of table {table.name} holds {kind}, not numbers",
-            remedy="Leave it out with scale_col_indexes, or set data_type of DataIO to float",
-        )
-    column = table.arrow([name]).column(name).cast(pa.float64())
-    values: _Column = column.to_numpy(zero_copy_only=False)
-    return values
 
 
 def _limits(limit: Limit, width: int, path: str) -> Sequence[float | None]:

@@ -57,13 +57,14 @@ def learn(table: Table, param: FeatureBinningParam) -> list[ColumnBins]:
     categories = set(
         choose(header, param.category_indexes, param.category_names, path="category_indexes")
     )
+    positions = sorted({*binned, *categories})
     columns: list[ColumnBins] = []
-    for position in sorted({*binned, *categories}):
-        values = numbers(table, header[position])
+    read = numbers(table, [header[position] for position in positions])
+    for position, (name, values) in zip(positions, read, strict=True):
         is_category = position in categories
         splits = category_splits(values) if is_category else _splits(values, param)
         codes = assign_bins(values, splits).astype(np.int32)
-        columns.append(ColumnBins(header[position], splits, codes, is_category))
+        columns.append(ColumnBins(name, splits, codes, is_category))
     return columns
 
 
@@ -104,4 +105,5 @@ def transform_columns(
         path="transform_param",
         strict_names=True,
     )
-    return [header[position] for position in chosen if header[position] in set(binned)]
+    known = set(binned)
+    return [header[position] for position in chosen if header[position] in known]

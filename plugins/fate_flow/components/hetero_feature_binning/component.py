@@ -39,12 +39,12 @@ class HeteroFeatureBinning(Component[FeatureBinningParam]):
             DataError: a column of the model is missing or has no numbers.
         """
         table = self.require_table(data)
+        wanted = [name for name in self.model.transform_names if self._is_transformed(name)]
         return self._apply(
             table,
             {
-                name: assign_bins(numbers(table, name), self.model.splits[name]).astype("float64")
-                for name in self.model.transform_names
-                if self._is_transformed(name)
+                name: assign_bins(values, self.model.splits[name]).astype("float64")
+                for name, values in numbers(table, wanted)
             },
         )
 

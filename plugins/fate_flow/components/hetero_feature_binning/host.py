@@ -55,7 +55,8 @@ class HeteroFeatureBinningHost(HeteroFeatureBinning):
             )
         rule = rule_of(self.param) if self.param.method == "optimal" else None
         sums = sum_labels(federation, guest, key, columns, table.count)
-        positions = [table.schema.header.index(column.name) for column in columns]
+        place = {name: position for position, name in enumerate(table.schema.header)}
+        positions = [place[column.name] for column in columns]
         send_bin_sums(federation, guest, positions, columns, sums, rule)
         if rule is not None:
             self._merge(columns, positions)

@@ -72,6 +72,7 @@ class BinningModel:
         }
 
     def _meta(self, param: FeatureBinningParam) -> FeatureBinningMeta:
+        place = {name: position for position, name in enumerate(self.header)}
         return FeatureBinningMeta(
             need_run=param.need_run,
             compress_thres=param.compress_thres,
@@ -82,7 +83,7 @@ class BinningModel:
             adjustment_factor=param.adjustment_factor,
             local_only=param.local_only,
             transform_param=TransformMeta(
-                transform_cols=[self.header.index(name) for name in self.transform_names],
+                transform_cols=[place[name] for name in self.transform_names],
                 transform_type=self.transform_type,
             ),
             method=param.method,

@@ -109,8 +109,7 @@ def _measure(
 ) -> dict[str, float]:
     """Measures of the present values; a column without any counts as constant zero."""
     values: dict[str, float] = {}
-    for name in columns:
-        column = numbers(table, name, finite=False)
+    for name, column in numbers(table, columns, finite=False):
         present = column[~np.isnan(column)]
         values[name] = measure(present if len(present) else np.zeros(1))
     return values

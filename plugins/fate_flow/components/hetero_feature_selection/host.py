@@ -30,7 +30,8 @@ class HeteroFeatureSelectionHost(HeteroFeatureSelection):
             return FilterResult(method, untouched(columns))
         header = self.require_binning().header
         # Columns that came after the binning have no information value and stay.
-        names = {name: anonymous(header.index(name)) for name in columns if name in header}
+        positions = {name: position for position, name in enumerate(header)}
+        names = {name: anonymous(positions[name]) for name in columns if name in positions}
         federation, guest = self.context.federation, self.context.guest
         federation.send(messages.HOST_COLUMNS, list(names.values()), guest, (place,))
         left = federation.receive(messages.LEFT_COLUMNS, guest, (place,))
