@@ -44,6 +44,7 @@ def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> 
         FateFlowError: ``job is over …`` when the job has ended, so that the task ends too.
         InvalidInputError: an event that cannot be read.
     """
+    states.hold_job(session, claims.job_id)
     status = states.status_of(session, claims.job_id)
     if status is None:
         raise FateFlowError("job is over: it is not known here")

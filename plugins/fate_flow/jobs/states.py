@@ -35,6 +35,21 @@ class Failure:
     party: Party | None = None
 
 
+def hold_job(session: Session, job_id: str) -> None:
+    """Let no other transaction change the job until this one has ended.
+
+    Without it a task could report its start between another's failure and the end of the
+    job that follows, and stay running in a job that is over. A write that changes nothing
+    locks the rows, on SQLite the database.
+    """
+    session.execute(
+        update(Job)
+        .where(Job.f_job_id == job_id)
+        .values(f_tag=Job.f_tag)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def start_job(session: Session, job_id: str) -> bool:
     """waiting -> running, at the first task that runs; False when it was not waiting."""
     now = now_ms()

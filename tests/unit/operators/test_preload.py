@@ -11,7 +11,7 @@ import pytest
 
 from fate_flow.cli.site import _SINGLE_THREAD
 from fate_flow.operators.executor import PRELOAD
-from fate_flow.runtime.registry import modules
+from fate_flow.runtime.catalogue import SPECS
 
 
 @pytest.mark.parametrize("name", PRELOAD)
@@ -20,7 +20,7 @@ def test_every_name_is_a_module(name: str) -> None:
 
 
 def test_every_program_and_parameter_class_can_be_loaded() -> None:
-    for spec in modules().values():
+    for spec in SPECS:
         if spec.is_available:
             assert spec.param_class.conf_name
             for role in spec.programs:
