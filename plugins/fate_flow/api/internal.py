@@ -16,7 +16,7 @@ from fate_flow.api.dependencies import DbSession
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import tokens
 from fate_flow.federation.tokens import Claims
-from fate_flow.jobs.reports import apply_reports, seal_job
+from fate_flow.jobs.reports import apply_reports, seal_job, status_of_task
 from fate_flow.jobs.startup import readiness
 
 router = APIRouter(prefix="/internal", tags=["internal"], include_in_schema=False)
@@ -51,6 +51,12 @@ def report(claims: TaskClaims, body: ReportBody, session: DbSession) -> dict[str
     over = apply_reports(session, claims, body)
     # No exception: what ended the job has to be committed.
     return {"retcode": 100, "retmsg": over} if over else {"retcode": 0, "retmsg": "success"}
+
+
+@router.post("/task")
+def task(claims: TaskClaims, session: DbSession) -> dict[str, Any]:
+    """What is stored of the token's task: a process that was started again asks."""
+    return {"retcode": 0, "data": {"status": status_of_task(session, claims)}}
 
 
 @router.post("/finish")

@@ -44,12 +44,7 @@ def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> 
         FateFlowError: ``job is over …`` when the job has ended, so that the task ends too.
         InvalidInputError: an event that cannot be read.
     """
-    states.hold_job(session, claims.job_id)
-    status = states.status_of(session, claims.job_id)
-    if status is None:
-        raise FateFlowError("job is over: it is not known here")
-    if status.is_terminal:
-        raise FateFlowError(f"job is over: {status.value}")
+    _require_open(session, claims.job_id)
     number = body.get("number")
     events = body.get("events")
     if not isinstance(number, int) or not isinstance(events, list):
@@ -72,6 +67,28 @@ def apply_reports(session: Session, claims: Claims, body: Mapping[str, Any]) -> 
             kind = type(error).__name__
             raise InvalidInputError(f"cannot read {event!r:.200}: {kind} {error}") from None
     return ""
+
+
+def status_of_task(session: Session, claims: Claims) -> str:
+    """What the site has stored of the task's status; empty when nothing was reported yet.
+
+    Raises:
+        FateFlowError: ``job is over …``.
+    """
+    _require_open(session, claims.job_id)
+    key = (claims.job_id, f"{claims.job_id}_{claims.component}")
+    task = session.get(Task, (*key, claims.party.role, str(claims.party.party_id)))
+    return "" if task is None else task.f_status
+
+
+def _require_open(session: Session, job_id: str) -> None:
+    """Refuse a job that has ended; it cannot end until this transaction is over."""
+    states.hold_job(session, job_id)
+    status = states.status_of(session, job_id)
+    if status is None:
+        raise FateFlowError("job is over: it is not known here")
+    if status.is_terminal:
+        raise FateFlowError(f"job is over: {status.value}")
 
 
 def _starts(events: list[Any]) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from fate_flow.entities import Party, TaskIdentity
+from fate_flow.entities import Party, TaskIdentity, TaskStatus
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import tokens
 
@@ -208,6 +208,16 @@ class Reporter:
             time=int(time.time() * 1000),
         )
         self.flush()
+
+    def has_succeeded(self) -> bool:
+        """Whether an earlier process of this task has reported success already.
+
+        Raises:
+            SiteUnreachableError, JobOverError: see :meth:`SiteClient.post`.
+        """
+        with self._sending:
+            stored = self._client.post("/task", {})
+        return bool(stored) and stored.get("status") == TaskStatus.SUCCESS.value
 
     def flush(self) -> None:
         """Send everything that is queued.

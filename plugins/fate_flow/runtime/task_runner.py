@@ -179,6 +179,11 @@ class _AttemptLoop:
                 session.close()
 
     def _run_attempts(self, session: GatewaySession | None) -> None:
+        # Airflow starts a task again also when only its end was lost on the way to it. The
+        # peers have gone then, and nothing is left to do.
+        if self._run.try_number > 1 and self._reporter.has_succeeded():
+            log.info("%s has succeeded before", self._identity.task_id)
+            return
         for _ in range(MAX_ATTEMPTS):
             try:
                 attempt = session.join() if session else self._run.try_number - 1

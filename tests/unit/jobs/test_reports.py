@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from fate_flow.db.models import Job, Metric, Task, TaskDetail
 from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError
 from fate_flow.federation.tokens import Claims
-from fate_flow.jobs.reports import apply_reports, seal_job
+from fate_flow.jobs import reports
+from fate_flow.jobs.reports import apply_reports, seal_job, status_of_task
 from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, status_of
 from fate_flow.models.store import ModelStore
@@ -235,6 +237,55 @@ def test_a_job_that_is_over_takes_no_reports(
     with pytest.raises(FateFlowError, match=rf"^job is over: {status.value}"):
         guest.loss((0, 1.0))
     assert guest.losses() == []
+
+
+def test_a_report_and_the_end_of_the_job_cannot_cross(
+    jobs: Jobs, job_id: str, guest: Task_, host: Task_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host begins while the guest's failure is being stored: no task runs on for ever."""
+    guest.run()
+    begun, may_go_on = threading.Event(), threading.Event()
+    original = reports._detail
+
+    def slow(*arguments: Any) -> TaskDetail:
+        begun.set()
+        assert may_go_on.wait(20)
+        return original(*arguments)
+
+    monkeypatch.setattr(reports, "_detail", slow)
+    reporting = threading.Thread(target=host.run)
+    reporting.start()
+    assert begun.wait(20)
+    monkeypatch.setattr(reports, "_detail", original)
+    ending = threading.Thread(
+        target=guest.report, args=({"kind": "status", "status": "failed", "error": "x"},)
+    )
+    ending.start()
+    ending.join(0.3)
+    assert ending.is_alive(), "the end waits for the report that came before"
+    may_go_on.set()
+    for thread in (reporting, ending):
+        thread.join(30)
+    assert _status(jobs, job_id) is JobStatus.FAILED
+    assert (guest.row().f_status, host.row().f_status) == ("failed", "failed")
+
+
+def test_a_process_that_was_started_again_may_ask_for_its_status(
+    jobs: Jobs, job_id: str, guest: Task_
+) -> None:
+    def stored() -> str:
+        with jobs.site.session() as session:
+            return status_of_task(session, guest.claims)
+
+    assert stored() == ""
+    guest.run()
+    assert stored() == "running"
+    guest.succeed()
+    assert stored() == "success"
+    with jobs.site.session() as session:
+        end(session, job_id, JobStatus.FAILED, Failure("test"))
+    with pytest.raises(FateFlowError, match=r"^job is over: failed"):
+        stored()
 
 
 def test_an_unknown_job_is_over(jobs: Jobs) -> None:

@@ -291,3 +291,11 @@ def test_a_proxy_of_the_machine_is_not_used(site: Site, monkeypatch: pytest.Monk
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     site.client().post("/report", {"number": 1, "events": []})
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("success", True), ("running", False), ("", False)]
+)
+def test_what_an_earlier_process_reported(site: Site, status: str, expected: bool) -> None:
+    site.script = [(200, {"retcode": 0, "data": {"status": status}})]
+    assert reporter_of(site).has_succeeded() is expected

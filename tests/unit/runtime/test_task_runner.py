@@ -95,6 +95,7 @@ class Reporter:
     views: list[dict[str, Any]] = field(default_factory=list)
     raises: list[BaseException] = field(default_factory=list)
     closed: bool = False
+    succeeded: bool = False
 
     def start(self) -> None:
         return None
@@ -103,6 +104,11 @@ class Reporter:
         if self.raises:
             raise self.raises.pop(0)
         self.statuses.append({"status": status, "attempt": attempt, "error": error, "final": final})
+
+    def has_succeeded(self) -> bool:
+        if self.raises:
+            raise self.raises.pop(0)
+        return self.succeeded
 
     def data_view(self, **columns: Any) -> None:
         self.views.append(columns)
@@ -128,7 +134,10 @@ class World:
     complete: bool = False
 
     def execute(
-        self, *script: Callable[[Scripted], Any], parties: tuple[Party, ...] = (GUEST, HOST)
+        self,
+        *script: Callable[[Scripted], Any],
+        parties: tuple[Party, ...] = (GUEST, HOST),
+        try_number: int = 1,
     ) -> None:
         Scripted.script[:] = list(script)
         Scripted.seen.clear()
@@ -137,7 +146,7 @@ class World:
             {party.key: {"ScriptParam": {}} for party in parties}, (),
         )  # fmt: skip
         plan = Plan({"guest": [9999], "host": [10000]}, GUEST, (component,), {}, {})
-        TaskRun(self.site.settings, JOB, plan, component, GUEST, try_number=1).execute()
+        TaskRun(self.site.settings, JOB, plan, component, GUEST, try_number).execute()
 
 
 @pytest.fixture
@@ -206,6 +215,28 @@ def test_a_component_that_was_complete_is_not_computed_again(world: World) -> No
     world.execute()
     assert world.reporter.words == ["success"]
     assert Scripted.seen == []
+
+
+def test_a_task_whose_success_airflow_has_not_heard_of_does_not_wait_for_peers(
+    world: World,
+) -> None:
+    """Its worker was killed after the task had reported: the peers have gone, their work done."""
+    world.reporter.succeeded = True
+    world.execute(try_number=2)
+    assert world.reporter.words == []
+    assert Scripted.seen == []
+    assert world.session is not None
+    assert world.session.closed
+    world.reporter.succeeded = False
+    world.execute(_nothing, try_number=2)
+    assert world.reporter.words == ["running", "success"]
+
+
+def test_a_later_try_of_a_job_that_is_over(world: World) -> None:
+    world.reporter.raises = [JobOverError("job is over: failed")]
+    with pytest.raises(TaskFailedError, match="job is over"):
+        world.execute(try_number=2)
+    assert world.reporter.words == []
 
 
 def test_endless_restarts_are_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
