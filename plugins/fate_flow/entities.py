@@ -136,6 +136,27 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where the parties of a job that spans sites are, as one of these sites sees it.
+
+    Attributes:
+        local: parties whose tasks this site runs.
+        home: the initiator; the gateway of its site holds the rooms of the job's components.
+        home_is_local: whether that is this site.
+        ticket: lets this site's gateway take part at the home gateway; empty at the home.
+        seal_keys: party -> X25519 public key of its site, hexadecimal; all parties.
+        sites: name of a peer -> its parties; this site is not among them.
+    """
+
+    local: frozenset[Party]
+    home: Party
+    home_is_local: bool
+    ticket: str
+    seal_keys: Mapping[Party, str]
+    sites: Mapping[str, Sequence[Party]]
+
+
+@dataclass(frozen=True)
 class TaskIdentity:
     """Who a running task is: the scope of its token, its messages and its reports.
 

@@ -121,6 +121,45 @@ KEYS: tuple[Key, ...] = (
         ours=True,
         minimum=1_048_576,
     ),
+    Key(
+        "GATEWAY_TLS",
+        "auto",
+        "text",
+        "mutual TLS at the gateway: auto (on when the site has an identity), on, off",
+        ours=True,
+        choices=("auto", "on", "off"),
+    ),
+    Key(
+        "GATEWAY_ADDRESS",
+        "",
+        "text",
+        "host:port under which other sites reach the gateway; empty: IP and GRPC_PORT",
+        ours=True,
+    ),
+    Key(
+        "PEER_PATIENCE",
+        600,
+        "number",
+        "seconds that tasks wait for a peer site that cannot be reached",
+        ours=True,
+        minimum=1,
+    ),
+    Key(
+        "PEER_GRACE",
+        90,
+        "number",
+        "seconds that a peer's task has to come back after its connection broke",
+        ours=True,
+        minimum=1,
+    ),
+    Key(
+        "ORPHAN_LIMIT",
+        86_400,
+        "number",
+        "seconds after a job's time is up that a site waits for the initiator's site to end it",
+        ours=True,
+        minimum=0,
+    ),
     Key("TASK_RETRIES", 2, "int", "restarts of a task whose process died", ours=True, minimum=0),
     Key(
         "DAG_PROCESSOR",
@@ -208,6 +247,11 @@ class Settings:
     @property
     def secret_file(self) -> Path:
         return self.home / "conf" / "site_secret"
+
+    @property
+    def identity_dir(self) -> Path:
+        """Certificates and keys of the site; absent in standalone."""
+        return self.home / "conf" / "identity"
 
     @property
     def address(self) -> str:
