@@ -22,8 +22,11 @@ class FateFlowPlugin(AirflowPlugin):
         from fate_flow import settings as site_settings
         from fate_flow.api.app import create_app
         from fate_flow.jobs.startup import start_in_background
+        from fate_flow.operators.job_logs import write_schedule_logs
 
-        app = create_app(site_settings.current())
+        settings = site_settings.current()
+        write_schedule_logs(settings.logs_dir)
+        app = create_app(settings)
         start_in_background()
         return [{"app": app, "url_prefix": "/v1", "name": "FATE-Flow"}]
 

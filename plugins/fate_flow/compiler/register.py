@@ -10,6 +10,7 @@ process (:func:`check_internals`) and held by a contract test.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from fate_flow.errors import ConfigurationError
 if TYPE_CHECKING:
     from airflow.sdk import DAG
     from sqlalchemy.orm import Session
+
+log = logging.getLogger("fate_flow.jobs")
 
 #: Airflow marks a DAG stale when its file was parsed later than the DAG; a job's DAG
 #: is never parsed by a DAG processor, so its time of parsing lies out of reach.
@@ -70,6 +73,7 @@ def register_job(session: Session, dag: DAG, run_id: str) -> None:
     """Make Airflow know a DAG and queue its one run, in the caller's transaction."""
     _register(session, dag, JOB_BUNDLE, str(dispatcher_folder() / DISPATCHER_FILE), DISPATCHER_FILE)
     _create_run(session, dag, run_id)
+    log.info("job %s admitted: its run is queued in Airflow", run_id)
 
 
 def register_shipped(session: Session, dag: DAG, bundle: str, path: str, relative: str) -> None:

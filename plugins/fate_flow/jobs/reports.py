@@ -141,7 +141,9 @@ def _on_status(
     error = str(event.get("error") or "")
     detail.error = error or None
     detail.waiting_for = ""
+    task_text = f"task {claims.component} of {claims.party}"
     if status is TaskStatus.FAILED and not event.get("final", True):
+        log.warning("job %s: %s will be tried again: %s", claims.job_id, task_text, error)
         detail.message = f"will be tried again: {error}"
         return
     task.f_status = status.value
@@ -149,9 +151,11 @@ def _on_status(
     task.f_elapsed = now - (task.f_start_time or now)
     session.flush()
     if status is TaskStatus.SUCCESS:
+        log.info("job %s: %s ended: success", claims.job_id, task_text)
         detail.progress = 1.0
         _after_success(session, claims)
     else:
+        log.error("job %s: %s ended: %s: %s", claims.job_id, task_text, status.value, error)
         failure = states.Failure(error or "failed", claims.component, claims.party)
         end(session, claims.job_id, JobStatus.FAILED, failure)
 
@@ -196,7 +200,10 @@ def _begin(
     task.f_end_time = task.f_elapsed = None
     task.f_run_pid = event.get("pid")
     task.f_run_ip = site_settings.current().address
-    states.start_job(session, claims.job_id)
+    if states.start_job(session, claims.job_id):
+        log.info("job %s started", claims.job_id)
+    who = f"task {claims.component} of {claims.party}"
+    log.info("job %s: %s started, try %d", claims.job_id, who, detail.try_number)
 
 
 def _after_success(session: Session, claims: Claims) -> None:

@@ -7,6 +7,7 @@ of a meta key that was stored several times the last value wins.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from fate_flow.db.models import METRIC_META, METRIC_POINT, METRIC_VIEW, Metric, now_ms
 from fate_flow.entities import TaskIdentity
+
+log = logging.getLogger("fate_flow.jobs")
 
 #: Component name of the job level.
 JOB_LEVEL = "dag"
@@ -218,6 +221,7 @@ def save_job_view(
     session.execute(delete(Metric).where(*_conditions(scope), Metric.f_type == METRIC_VIEW))
     entries = [(METRIC_VIEW, key, value) for key, value in view.items()]
     _insert(session, scope, _VIEW_NAMESPACE, _VIEW_NAME, entries)
+    log.info("job %s created for %s %s", job_id, role, party_id)
 
 
 def read_job_view(session: Session, job_id: str, role: str, party_id: int | str) -> dict[str, Any]:

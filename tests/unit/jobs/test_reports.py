@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -18,6 +19,7 @@ from fate_flow.jobs.reports import apply_reports, seal_job, status_of_task
 from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, status_of
 from fate_flow.models.store import ModelStore
+from fate_flow.operators.job_logs import write_schedule_logs
 from tests.unit.jobs.conftest import Jobs
 
 GUEST, HOST = Party("guest", 9999), Party("host", 10000)
@@ -370,3 +372,30 @@ class TestSeal:
     def test_an_unknown_job(self, jobs: Jobs) -> None:
         with jobs.site.session() as session, pytest.raises(NotFoundError):
             seal_job(session, "1")
+
+
+def test_the_life_of_a_job_stands_in_its_schedule_log(jobs: Jobs) -> None:
+    logger = logging.getLogger("fate_flow")
+    before, level = list(logger.handlers), logger.level
+    logger.setLevel(logging.INFO)
+    logs_dir = jobs.site.settings.logs_dir
+    write_schedule_logs(logs_dir)
+    try:
+        job_id = jobs.submit().job_id
+        task = Task_(jobs, job_id, "dataio_0", GUEST)
+        task.run()
+        task.report({"kind": "status", "status": "failed", "error": "no good"})
+    finally:
+        logger.setLevel(level)
+        logger.handlers[:] = before
+    text = (logs_dir / job_id / "fate_flow_schedule.log").read_text()
+    said = [line.partition("]: ")[2].replace(job_id, "J") for line in text.splitlines()]
+    assert said == [
+        "job J created for guest 9999",
+        "job J created for host 10000",
+        "job J admitted: its run is queued in Airflow",
+        "job J started",
+        "job J: task dataio_0 of guest 9999 started, try 1",
+        "job J: task dataio_0 of guest 9999 ended: failed: no good",
+        "job J ended: failed (no good)",
+    ]
