@@ -5,12 +5,15 @@ A module that does not use all values of an object narrows it in its own ``check
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fate_flow.errors import Problem
 from fate_flow.runtime.params import Param, boolean, integer, null, number, one_of, param
+
+#: Shortest key of homomorphic encryption that is used without a warning.
+SAFE_KEY_LENGTH = 2048
 
 INIT_METHODS = ("random_uniform", "random_normal", "ones", "zeros", "const")
 
@@ -34,7 +37,15 @@ class EncryptParam(Param):
     conf_name: ClassVar[str] = "EncryptParam"
 
     method: str | None = param("Paillier", one_of("Paillier", "IterativeAffine") | null())
-    key_length: int = param(2048, integer(1))
+    key_length: int = param(SAFE_KEY_LENGTH, integer(1))
+
+    def doubts(self) -> Iterator[Problem]:
+        if self.key_length < SAFE_KEY_LENGTH:
+            yield Problem(
+                "key_length",
+                f"a key of {self.key_length} bits can be broken by who has the means",
+                hint=f"use {SAFE_KEY_LENGTH} to protect data for years",
+            )
 
 
 @dataclass
@@ -98,6 +109,15 @@ class StepwiseParam(Param):
     def check(self) -> Iterator[Problem]:
         if self.nvmax is not None and self.nvmax < self.nvmin:
             yield Problem("nvmax", f"found {self.nvmax}, less than nvmin", f"at least {self.nvmin}")
+
+    def check_roles(self, roles: Mapping[str, Sequence[int]]) -> Iterator[Problem]:
+        hosts = len(roles.get("host", ()))
+        if self.need_stepwise and hosts != 1:
+            yield Problem(
+                "need_stepwise",
+                f"stepwise selection works with one host, found {hosts}",
+                "false, or one host",
+            )
 
 
 @dataclass

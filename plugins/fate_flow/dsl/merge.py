@@ -33,10 +33,12 @@ class Merger:
     Attributes:
         conf: the runtime conf.
         report: gets problems and warnings.
+        is_predict: the conf is a training job's that ran before; it is not judged again.
     """
 
     conf: Conf
     report: Report
+    is_predict: bool = False
     _seen: set[str] = field(default_factory=set)
 
     def component(self, node: Node) -> dict[str, dict[str, Any]]:
@@ -71,7 +73,12 @@ class Merger:
         if isinstance(for_party, Mapping):
             self._warn_unknown(cls, for_party, own)
             self._merge(cls, merged, for_party, own, self._pick(party, index), sources)
-        _, problems = cls.parse(merged)
+        typed, problems = cls.parse(merged)
+        if not problems and not self.is_predict:
+            problems += typed.check_roles(self.conf.roles)
+            for doubt in typed.doubts():
+                found = _located(doubt, sources, common)
+                self.report.warn(found.path, found.message, found.hint)
         self.report.add(*(_located(problem, sources, common) for problem in problems))
         return merged
 

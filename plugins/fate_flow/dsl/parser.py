@@ -103,7 +103,7 @@ def compile_predict_plan(pipeline_dsl: Any, train_conf: Any, predict_conf: Any) 
     order = topological_order(nodes, report, "pipeline_dsl")
     args = read_job_args(conf, report)
     check_data_keys(nodes, conf, args, report)
-    parameters = _merged(order, train, report)
+    parameters = _merged(order, train, report, is_predict=True)
     report.raise_if_any()
     return _plan(order, nodes, conf, train, parameters, args, report)
 
@@ -125,9 +125,9 @@ def _check_predict_conf(train: Conf, conf: Conf, report: Report) -> None:
 
 
 def _merged(
-    nodes: Sequence[Node], conf: Conf, report: Report
+    nodes: Sequence[Node], conf: Conf, report: Report, *, is_predict: bool = False
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    merger = Merger(conf, report)
+    merger = Merger(conf, report, is_predict)
     return {node.name: merger.component(node) for node in nodes}
 
 

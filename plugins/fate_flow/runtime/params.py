@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -221,6 +221,18 @@ class Param:
     def check(self) -> Iterator[Problem]:
         """Rules over several fields; paths are relative to this object."""
         return iter(())
+
+    def check_roles(self, roles: Mapping[str, Sequence[int]]) -> Iterator[Problem]:
+        """Rules over the parties of the job (role -> party ids); paths as in :meth:`check`."""
+        return iter(())
+
+    def doubts(self) -> Iterator[Problem]:
+        """What is accepted but looks wrong, nested objects included; paths as in :meth:`check`."""
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if isinstance(value, Param):
+                for doubt in value.doubts():
+                    yield replace(doubt, path=f"{spec.name}.{doubt.path}")
 
     @classmethod
     def unknown_keys(cls, conf: Mapping[str, Any], path: str = "") -> list[Problem]:

@@ -175,3 +175,18 @@ def test_output_data_download(job: Site, client: TestClient) -> None:
         assert meta is not None
         assert json.load(meta) == {"header": ["id", "y", "x0"]}
     assert list((job.settings.storage_root / "tmp").iterdir()) == []
+
+
+def test_output_table_asked_for_by_the_job_alone(job: Site, client: TestClient) -> None:
+    question = ("/tracking/component/output/data/table", {"job_id": JOB_ID})
+    with job.session() as session:
+        pipeline = TaskScope(JOB_ID, "a_pipeline", "guest", "9999")
+        store.save_data_view(session, pipeline, party_model_id="m", model_version=JOB_ID)
+    answer = post(client, *question)
+    assert answer == {
+        "retcode": 100,
+        "retmsg": "No found table, please check if the parameters are correct",
+    }
+    with job.session() as session:
+        store.save_data_view(session, SCOPE, table_name="t", table_namespace="n")
+    assert post(client, *question)["data"] == {"table_name": "t", "table_namespace": "n"}

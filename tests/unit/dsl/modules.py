@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,6 +32,10 @@ class InitParam(Param):
     init_method: str = param("zeros", one_of("zeros", "ones", "const"))
     random_seed: Any = param(None, null() | integer(0))
 
+    def doubts(self) -> Iterator[Problem]:
+        if self.random_seed == 13:
+            yield Problem("random_seed", "found 13", hint="use 12")
+
 
 @dataclass
 class LearnParam(Param):
@@ -46,6 +50,10 @@ class LearnParam(Param):
     def check(self) -> Iterator[Problem]:
         if self.penalty == "L1" and self.alpha == 0:
             yield Problem("alpha", "found 0 with penalty L1", "a positive number")
+
+    def check_roles(self, roles: Mapping[str, Sequence[int]]) -> Iterator[Problem]:
+        if self.max_iter == 77 and len(roles["host"]) > 1:
+            yield Problem("max_iter", "found 77", "another number with several hosts")
 
 
 @dataclass

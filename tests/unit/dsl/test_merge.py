@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fate_flow.dsl.parser import compile_plan
+import pytest
+
+from fate_flow.components.hetero_lr.params import HeteroLogisticParam
+from fate_flow.dsl.parser import compile_plan, compile_predict_plan, derive_predict_dsl
+from fate_flow.errors import InvalidInputError, Problem
 from tests.unit.dsl import jobs
 
 
@@ -89,3 +93,51 @@ def test_parties_do_not_share_objects() -> None:
     parameters = compile_plan(jobs.dsl(), jobs.conf()).component("learn_0").parameters
     options = [party["LearnTestParam"]["options"] for party in parameters.values()]
     assert len({id(value) for value in options}) == len(options)
+
+
+def test_rules_over_the_parties_of_the_job_are_checked() -> None:
+    conf = jobs.conf()
+    conf["algorithm_parameters"]["learn_0"]["max_iter"] = 77
+    with pytest.raises(InvalidInputError) as caught:
+        compile_plan(jobs.dsl(), conf)
+    problem = Problem(
+        "job_runtime_conf.algorithm_parameters.learn_0.max_iter",
+        "found 77",
+        "another number with several hosts",
+    )
+    assert list(caught.value.problems) == [problem]
+
+
+def test_doubts_about_values_are_warnings_with_the_path_of_the_value() -> None:
+    conf = jobs.conf()
+    conf["role_parameters"]["host"]["learn_0"]["init_param"]["random_seed"] = [1, 13]
+    plan = compile_plan(jobs.dsl(), conf)
+    path = "job_runtime_conf.role_parameters.host.learn_0.init_param.random_seed[1]"
+    assert [warning for warning in plan.warnings if warning.startswith(path)] == [
+        str(Problem(path, "found 13", hint="use 12"))
+    ]
+
+
+def test_a_trained_conf_is_not_judged_again() -> None:
+    conf, predict = jobs.conf(), jobs.conf()
+    conf["role_parameters"]["host"]["learn_0"]["init_param"]["random_seed"] = [1, 13]
+    predict["job_parameters"] |= {"job_type": "predict", "model_id": "m", "model_version": "1"}
+    predict.pop("algorithm_parameters")
+    for role in ("guest", "host"):
+        data = predict["role_parameters"][role]["args"]["data"]
+        data["eval_data"] = data.pop("train_data")
+    plan = compile_predict_plan(derive_predict_dsl(jobs.dsl()), conf, predict)
+    assert not any("random_seed" in warning for warning in plan.warnings)
+
+
+def test_a_short_key_and_stepwise_with_several_hosts_are_seen_at_submission() -> None:
+    short = HeteroLogisticParam.from_conf({"encrypt_param": {"key_length": 1024}})
+    assert [doubt.path for doubt in short.doubts()] == ["encrypt_param.key_length"]
+    assert not list(HeteroLogisticParam().doubts())
+    step = {"stepwise_param": {"need_stepwise": True}}
+    chosen = HeteroLogisticParam.from_conf(step)
+    found = list(chosen.check_roles({"guest": [1], "host": [2, 3], "arbiter": [4]}))
+    assert [problem.path for problem in found] == ["stepwise_param.need_stepwise"]
+    assert not list(chosen.check_roles({"guest": [1], "host": [2], "arbiter": [4]}))
+    folds = HeteroLogisticParam.from_conf({**step, "cv_param": {"need_cv": True}})
+    assert not list(folds.check_roles({"guest": [1], "host": [2, 3], "arbiter": [4]}))

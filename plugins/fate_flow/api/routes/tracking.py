@@ -331,15 +331,14 @@ def output_data_download(
 def output_data_table(
     body: Annotated[Filters, body_of(DataViewFilters)], session: DbSession
 ) -> Response:
-    """Name and namespace of the first output table whose data view meets the filters."""
-    views = tracking.query_data_views(session, body.given())
-    if not views:
-        raise NotFoundError(
-            "No found table, please check if the parameters are correct", retcode=RETCODE_EXCEPTION
-        )
-    return answer(
-        {
-            "table_name": views[0].f_table_name or "",
-            "table_namespace": views[0].f_table_namespace or "",
-        }
+    """Name and namespace of the first output table whose data view meets the filters.
+
+    Data views without a table (of models, of components that put out no data) do not count.
+    """
+    for view in tracking.query_data_views(session, body.given()):
+        if view.f_table_name and view.f_table_namespace:
+            names = {"table_name": view.f_table_name, "table_namespace": view.f_table_namespace}
+            return answer(names)
+    raise NotFoundError(
+        "No found table, please check if the parameters are correct", retcode=RETCODE_EXCEPTION
     )

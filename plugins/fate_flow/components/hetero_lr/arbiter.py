@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fate_flow.components.common_params import SAFE_KEY_LENGTH
 from fate_flow.components.hetero_lr import messages
 from fate_flow.components.hetero_lr.curvature import ArbiterCurvature
-from fate_flow.components.hetero_lr.params import SAFE_KEY_LENGTH
 from fate_flow.components.hetero_lr.party import HeteroLRParty
 from fate_flow.components.hetero_lr.validation import ArbiterValidation
 from fate_flow.crypto.cipher_column import CipherColumn

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from fate_flow.components.common_params import (
@@ -33,8 +33,8 @@ from fate_flow.runtime.params import (
     text,
 )
 
-#: Shortest key that is accepted, and shortest that is used without a warning.
-MINIMUM_KEY_LENGTH, SAFE_KEY_LENGTH, MAXIMUM_KEY_LENGTH = 1024, 2048, 8192
+#: Shortest and longest key that is accepted.
+MINIMUM_KEY_LENGTH, MAXIMUM_KEY_LENGTH = 1024, 8192
 
 
 def _all_rows() -> Check:
@@ -82,6 +82,11 @@ class HeteroLogisticParam(Param):
                 "early stopping needs validations during training",
                 hint="set validation_freqs too",
             )
+
+    def check_roles(self, roles: Mapping[str, Sequence[int]]) -> Iterator[Problem]:
+        if not self.cv_param.need_cv:  # cross validation comes first and selects nothing
+            for problem in self.stepwise_param.check_roles(roles):
+                yield replace(problem, path=f"stepwise_param.{problem.path}")
 
     def _check_encryption(self) -> Iterator[Problem]:
         if self.encrypt_param.method == "IterativeAffine":
