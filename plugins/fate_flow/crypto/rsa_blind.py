@@ -109,7 +109,7 @@ class RsaPublicKey:
 
 
 class RsaKeyPair:
-    """The signer's key; the primes never leave the process.
+    """The signer's key; the primes leave the process only by :meth:`to_private`.
 
     Attributes:
         public: the public key.
@@ -159,6 +159,28 @@ class RsaKeyPair:
     def to_payload(self) -> dict[str, str]:
         """The public part."""
         return self.public.to_payload()
+
+    def to_private(self) -> dict[str, Any]:
+        """``{"primes": [hex], "e": hex}``, for a file that only the signer can read."""
+        return {"primes": [prime.digits(16) for prime in self._primes], "e": self.e.digits(16)}
+
+    @classmethod
+    def from_private(cls, payload: Mapping[str, Any]) -> RsaKeyPair:
+        """The key that :meth:`to_private` described.
+
+        Raises:
+            CryptoError: not numbers, or no key that could have been made here.
+        """
+        texts = payload.get("primes")
+        if not isinstance(texts, list) or len(texts) not in (2, 3):
+            raise CryptoError("a stored RSA key has no primes")
+        what = "a stored RSA key"
+        primes = [parse_hex({"p": text}, "p", MAXIMUM_BITS, what) for text in texts]
+        e = parse_hex(payload, "e", 64, what)
+        usable = all(gmpy2.is_prime(p) and p > e and gmpy2.gcd(p - 1, e) == 1 for p in primes)
+        if not usable or len(set(primes)) != len(primes):
+            raise CryptoError("a stored RSA key has numbers that are no primes")
+        return cls(*primes, e=e)
 
     def power(self, items: Sequence[Mpz]) -> list[Mpz]:
         """``item ** d mod n`` by CRT, each checked before it is given out.

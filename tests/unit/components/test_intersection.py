@@ -236,14 +236,11 @@ def failures(tmp_path: Path, *ids: Sequence[str], **parameters: Any) -> dict[Par
     return dict(boxes[0].failed)
 
 
-def test_repeated_ids_are_refused_when_the_parameters_are_read() -> None:
-    with pytest.raises(InvalidInputError, match="repeated_id_process: true is not available"):
-        IntersectParam.from_conf({**IntersectParam.defaults(), "repeated_id_process": True})
-
-
-def test_the_cache_changes_nothing(tmp_path: Path) -> None:
-    cached = {"intersect_method": "rsa", "intersect_cache_param": {"use_cache": True}}
-    assert ids_of(intersect(tmp_path, ["1", "2"], ["2", "3"], **cached), GUEST) == ["2"]
+def test_repeated_ids_of_which_only_the_host_would_know_are_refused() -> None:
+    conf = {"repeated_id_process": True, "intersect_method": "raw", "join_role": "host"}
+    assert IntersectParam.from_conf(conf).repeated_id_process
+    with pytest.raises(InvalidInputError, match="sync_intersect_ids true"):
+        IntersectParam.from_conf({**conf, "sync_intersect_ids": False})
 
 
 GUEST_ONLY = [f"guestsecret{i:04d}" for i in range(40)]

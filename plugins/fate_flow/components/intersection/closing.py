@@ -16,6 +16,7 @@ from fate_flow.components.intersection.stream import (
     send_matrix,
     send_texts,
 )
+from fate_flow.data.cache import SiteCache
 from fate_flow.entities import Party
 from fate_flow.errors import DataError
 from fate_flow.runtime.context import Federation, Tracker
@@ -28,7 +29,7 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Session:
-    """What one run of an intersection works with."""
+    """What one run of an intersection works with; ``cache`` only where it is asked for."""
 
     party: Party
     guest: Party
@@ -36,6 +37,7 @@ class Session:
     param: IntersectParam
     federation: Federation
     tracker: Tracker
+    cache: SiteCache | None = None
 
 
 def guest_closes(

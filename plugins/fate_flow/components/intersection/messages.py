@@ -3,8 +3,10 @@
 Every variable is a stream (see ``stream``): a head, then chunks.
 
 rsa
-    ``rsa_pubkey``                    host -> guest: {n, e}
-    ``intersect_host_ids_process``    host -> guest: SHA-256 of the host's own signatures, sorted
+    ``rsa_pubkey``                    host -> guest: {n, e}, and {version} of its cached tokens
+    ``cache_version_info``            guest -> host: {version} it has; only when told a version
+    ``intersect_host_ids_process``    host -> guest: SHA-256 of the host's own signatures, sorted;
+                                      not where the guest has them
     ``intersect_guest_ids``           guest -> host: blinded ids
     ``intersect_guest_ids_process``   host -> guest: the same, signed
     ``intersect_ids``                 guest -> host: tokens of the common ids
@@ -17,11 +19,15 @@ raw
     ``send_ids_guest``, ``send_ids_host``             the side that does not join -> the other
     ``intersect_ids_guest``, ``intersect_ids_host``   the joining side -> the other
     ``sync_intersect_ids_multi_hosts``                guest -> hosts, when several hosts joined
+repeated ids, after any of the above
+    ``id_counts_from_guest``          guest -> hosts: rows of each common id
+    ``id_map_from_guest``             guest -> hosts: keys of those rows
 """
 
 from __future__ import annotations
 
 RSA_PUBLIC_KEY = "rsa_pubkey"
+RSA_CACHED_VERSION = "cache_version_info"
 RSA_HOST_TOKENS = "intersect_host_ids_process"
 RSA_BLINDED = "intersect_guest_ids"
 RSA_SIGNED = "intersect_guest_ids_process"
@@ -37,3 +43,6 @@ RAW_HOST_IDS = "send_ids_host"
 RAW_GUEST_RESULT = "intersect_ids_guest"
 RAW_HOST_RESULT = "intersect_ids_host"
 RAW_FINAL_RESULT = "sync_intersect_ids_multi_hosts"
+
+ID_COUNTS = "id_counts_from_guest"
+ID_MAP = "id_map_from_guest"

@@ -38,7 +38,13 @@ class EncodeParam(Param):
 
 @dataclass
 class IntersectCacheParam(Param):
-    """The cache of a host's signed ids; FATE checks none of these words."""
+    """The cache of a host's signed ids; FATE checks none of these words.
+
+    Attributes:
+        use_cache: keep a host's key and signed ids, and use them again while its ids are the
+            same.
+        id_type, encrypt_type: select the entry, and nothing else.
+    """
 
     use_cache: bool = param(False, boolean())
     id_type: str = param("phone", anything())
@@ -57,9 +63,9 @@ class IntersectParam(Param):
         with_encode: ids are hashed before they are sent (raw).
         only_output_key: the output has the ids only, no values.
 
-    The cache of signed ids is accepted and not used: it saves time and changes no result.
-    Repeated ids are refused: in FATE 1.4's protocol the guest tells them to the hosts in the
-    clear, whatever the method.
+        intersect_cache_param: a host's signed ids are kept for later jobs (rsa).
+        repeated_id_process: ids may occur in several rows of the guest; they stand in its first
+            column then.
     """
 
     conf_name: ClassVar[str] = "IntersectParam"
@@ -76,10 +82,11 @@ class IntersectParam(Param):
     repeated_id_owner: str = param("guest", one_of("guest"))
 
     def check(self) -> Iterator[Problem]:
-        if self.repeated_id_process:
+        host_alone = self.intersect_method == "raw" and self.join_role == "host"
+        if self.repeated_id_process and host_alone and not self.sync_intersect_ids:
             yield Problem(
                 "repeated_id_process",
-                "true is not available in this version",
-                "false",
-                "make the ids of the uploaded table distinct",
+                "found true where only the host learns the common ids (join_role host without"
+                " synchronisation): the guest could not say which rows they have",
+                "false, or sync_intersect_ids true",
             )
