@@ -6,14 +6,20 @@ environment variable or a secrets backend), else from the site's settings.
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from airflow.providers.grpc.hooks.grpc import GrpcHook
 from airflow.sdk.definitions.connection import Connection
 
 from fate_flow.federation.channel import channel_options
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+log = logging.getLogger("fate_flow.sites")
 
 #: Connection of the site's own gateway, looked up in the environment only: each task
 #: would otherwise ask the API server for a connection that hardly any site has.
@@ -67,3 +73,60 @@ def _open(connection: Connection) -> grpc.Channel:
 def open_gateway_channel(address: str) -> grpc.Channel:
     """A kept channel to the site's own gateway."""
     return FatePeerHook(address=address).get_conn()
+
+
+# -- addresses of other sites ----------------------------------------------------------------
+
+
+def peer_address(session: Session, conn_id: str) -> str:
+    """``host:port`` of a peer's connection, empty without one.
+
+    Looked for where Airflow does: secrets backends and environment before the database.
+    The database is read in ``session``, so that what it has just written is seen.
+    """
+    from airflow.configuration import ensure_secrets_loaded
+    from airflow.secrets.metastore import MetastoreBackend
+
+    for backend in ensure_secrets_loaded():
+        if isinstance(backend, MetastoreBackend):
+            continue
+        try:
+            found = backend.get_connection(conn_id=conn_id)
+        except Exception:
+            # As Airflow does: a backend that fails must not hide the next one.
+            log.warning("a secrets backend failed to look up %s", conn_id, exc_info=True)
+            continue
+        if found is not None:
+            return _host_and_port(found)
+    row = _connection_row(session, conn_id)
+    return "" if row is None else _host_and_port(row)
+
+
+def store_address(session: Session, conn_id: str, address: str, description: str) -> None:
+    """Write a peer's Airflow connection in the transaction of ``session``."""
+    from airflow.models.connection import Connection as StoredConnection
+
+    host, _, port = address.rpartition(":")
+    row = _connection_row(session, conn_id)
+    if row is None:
+        row = StoredConnection(conn_id=conn_id, conn_type=FatePeerHook.conn_type)
+        session.add(row)
+    row.description = description
+    row.host, row.port = host or None, int(port) if port else None
+
+
+def delete_address(session: Session, conn_id: str) -> None:
+    row = _connection_row(session, conn_id)
+    if row is not None:
+        session.delete(row)
+
+
+def _connection_row(session: Session, conn_id: str) -> Any:
+    from airflow.models.connection import Connection as StoredConnection
+    from sqlalchemy import select
+
+    return session.scalar(select(StoredConnection).where(StoredConnection.conn_id == conn_id))
+
+
+def _host_and_port(connection: Any) -> str:
+    return f"{connection.host}:{connection.port}" if connection.host and connection.port else ""
