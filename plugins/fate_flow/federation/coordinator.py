@@ -38,12 +38,19 @@ class Coordinator:
         Raises:
             JobCanceledError
         """
-        if job_id in self._canceled:
-            raise self._canceled[job_id][1]
+        self.check(job_id)
         key = (job_id, component)
         if key not in self.rooms:
             self.rooms[key] = Room(job_id, component, self._store, self._counters)
         return self.rooms[key]
+
+    def check(self, job_id: str) -> None:
+        """
+        Raises:
+            JobCanceledError
+        """
+        if job_id in self._canceled:
+            raise self._canceled[job_id][1]
 
     def cancel(self, job_id: str, reason: str) -> int:
         """End all tasks of a job; number of tasks that were told."""

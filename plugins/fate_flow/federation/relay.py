@@ -1,0 +1,285 @@
+"""Calls of this site's tasks that belong to rooms of another site's gateway.
+
+The rooms of a job that spans sites stand at the gateway of its initiator, the home gateway,
+so that attempts have one authority and values one mailbox. A task talks to its own site's
+gateway only, and says in the metadata ``fate-flow-home`` which party's gateway is meant; this
+one checks its token and passes the call on over mutual TLS, with the job's ticket in place
+of the token. Values stream through and are not kept: a slow receiver slows the sender down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from fate_flow.entities import Party
+from fate_flow.errors import ProtocolError
+from fate_flow.federation import rpc
+from fate_flow.federation.addresses import MAX_REASON_CHARACTERS, printable
+from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.routing import PeerSite
+from fate_flow.federation.service import GatewayService
+from fate_flow.federation.state import GatewayState
+
+HOME_KEY = "fate-flow-home"
+TICKET_KEY = "fate-flow-ticket"
+#: For the last word about a task that was lost; a peer that cannot be reached does without.
+_FAREWELL_SECONDS = 2.0
+#: Broken connections, as grpc names them; what a peer's gateway refuses has a name of ours.
+_BROKEN = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+
+class RelayingService:
+    """Service ``Gateway`` of the proto: own rooms for own components, the way to the others.
+
+    Args:
+        state: of the gateway.
+        own: answers what belongs to this gateway's rooms.
+        stub_of: stub of the service Gateway at a peer.
+    """
+
+    def __init__(
+        self, state: GatewayState, own: GatewayService, stub_of: Callable[[PeerSite], Any]
+    ) -> None:
+        self._state = state
+        self._own = own
+        self._stub_of = stub_of
+        self._calls: dict[str, set[Any]] = {}
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    def cancel(self, job_id: str) -> int:
+        """End the calls of a job's tasks; number of those that were open."""
+        calls = self._calls.get(job_id, set())
+        for call in list(calls):
+            call.cancel()
+        return len(calls)
+
+    # -- the methods of the service ---------------------------------------------------------
+
+    async def Attach(  # noqa: N802
+        self, requests: AsyncIterator[pb.AttachRequest], context: Any
+    ) -> AsyncIterator[pb.AttachEvent]:
+        async with self._state.answering(context, "Attach"):
+            site = self._site(context)
+        events = (
+            self._own.Attach(requests, context)
+            if site is None
+            else self._attach(site, requests, context)
+        )
+        async for event in events:
+            yield event
+
+    async def Join(  # noqa: N802
+        self, request: pb.JoinRequest, context: Any
+    ) -> AsyncIterator[pb.JoinEvent]:
+        async for event in self._events("Join", request, context):
+            yield event
+
+    async def Finish(  # noqa: N802
+        self, request: pb.FinishRequest, context: Any
+    ) -> AsyncIterator[pb.FinishEvent]:
+        async for event in self._events("Finish", request, context):
+            yield event
+
+    async def Receive(  # noqa: N802
+        self, request: pb.ReceiveRequest, context: Any
+    ) -> AsyncIterator[pb.ReceiveReply | rpc.Piece]:
+        async for piece in self._events("Receive", request, context):
+            yield piece
+
+    async def Put(self, request: pb.SendRequest, context: Any) -> pb.SendReply:  # noqa: N802
+        reply: pb.SendReply = await self._answer("Put", request, request.header.caller, context)
+        return reply
+
+    async def Take(self, request: pb.ReceiveRequest, context: Any) -> pb.ReceiveReply:  # noqa: N802
+        reply: pb.ReceiveReply = await self._answer("Take", request, request.caller, context)
+        return reply
+
+    async def Fail(self, request: pb.FailRequest, context: Any) -> pb.FailReply:  # noqa: N802
+        reply: pb.FailReply = await self._answer("Fail", request, request.caller, context)
+        return reply
+
+    async def Send(  # noqa: N802
+        self, requests: AsyncIterator[pb.SendRequest | rpc.Piece], context: Any
+    ) -> pb.SendReply:
+        async with self._state.answering(context, "Send"):
+            site = self._site(context)
+            if site is None:
+                return await self._own.Send(requests, context)
+            self._state.authenticate(context)
+            first = await anext(requests, None)
+            if not isinstance(first, pb.SendRequest):
+                raise ProtocolError("a value came without a header")
+            async with self._passing_on(site, first.header.caller, context) as passed:
+                call = passed(self._stub_of(site).Send, _chain(first, requests))
+                reply: pb.SendReply = await call
+                return reply
+        raise AssertionError("answering() ends the call")
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _site(self, context: Any) -> PeerSite | None:
+        """The site whose gateway is meant; None: this one.
+
+        Raises:
+            RouteError: nobody knows where the party is.
+        """
+        named = _metadata(context, HOME_KEY)
+        if not named:
+            return None
+        try:
+            home = Party.parse(named)
+        except ValueError:
+            raise ProtocolError(f"{printable(named)!r} is not a party") from None
+        found = self._state.router.resolve(home)
+        return found if isinstance(found, PeerSite) else None
+
+    async def _events(self, method: str, request: Any, context: Any) -> AsyncIterator[Any]:
+        async with self._state.answering(context, method):
+            site = self._site(context)
+            if site is not None:
+                async with self._passing_on(site, request.caller, context) as passed:
+                    async for event in passed(getattr(self._stub_of(site), method), request):
+                        yield event
+                return
+        async for event in getattr(self._own, method)(request, context):
+            yield event
+
+    async def _answer(self, method: str, request: Any, caller: pb.Caller, context: Any) -> Any:
+        async with self._state.answering(context, method):
+            site = self._site(context)
+            if site is not None:
+                async with self._passing_on(site, caller, context) as passed:
+                    return await passed(getattr(self._stub_of(site), method), request)
+        return await getattr(self._own, method)(request, context)
+
+    async def _attach(
+        self, site: PeerSite, requests: AsyncIterator[pb.AttachRequest], context: Any
+    ) -> AsyncIterator[pb.AttachEvent]:
+        async with self._state.answering(context, "Attach"):
+            self._state.authenticate(context)
+            first = await anext(requests, pb.AttachRequest())
+            async with self._passing_on(site, first.hello.caller, context, keep=True) as passed:
+                call = passed(self._stub_of(site).Attach)
+                writer = asyncio.ensure_future(_write_all(call, first, requests))
+                try:
+                    async for event in call:
+                        yield event
+                finally:
+                    has_left = writer.done() and not writer.cancelled() and writer.result()
+                    writer.cancel()
+                    if not has_left:
+                        self._tell_lost(call)
+
+    def _tell_lost(self, call: Any) -> None:
+        """The task's connection broke: its peers need not wait as long as for a network."""
+
+        async def tell() -> None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(say(), _FAREWELL_SECONDS)
+            call.cancel()
+
+        async def say() -> None:
+            await call.write(pb.AttachRequest(lost=pb.Lost()))
+            await call.done_writing()
+            await call.code()
+
+        task = asyncio.ensure_future(tell())
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
+
+    @contextlib.asynccontextmanager
+    async def _passing_on(
+        self, site: PeerSite, caller: pb.Caller, context: Any, *, keep: bool = False
+    ) -> AsyncIterator[Callable[..., Any]]:
+        """Check who calls; gives what makes the call at the other gateway; its errors go back.
+
+        Args:
+            keep: the caller ends the call itself.
+
+        Raises:
+            TokenError: the task may not make this call.
+            JobCanceledError: the job was cancelled, before or while the call waited.
+        """
+        job_id = self._state.claims(context, caller).job_id
+        self._state.rooms.check(job_id)
+        metadata = ((TICKET_KEY, _metadata(context, TICKET_KEY)),)
+        made: list[Any] = []
+
+        def passed(method: Any, *arguments: Any) -> Any:
+            call = method(*arguments, metadata=metadata, timeout=context.time_remaining())
+            made.append(call)
+            self._calls.setdefault(job_id, set()).add(call)
+            return call
+
+        try:
+            yield passed
+        except asyncio.CancelledError:
+            # Of the task, or by cancel(): then the task is told why.
+            self._state.rooms.check(job_id)
+            raise
+        except grpc.aio.AioRpcError as error:
+            self._state.rooms.check(job_id)
+            await context.abort(*_refusal(site, error))
+        finally:
+            for call in made:
+                if not keep:
+                    call.cancel()
+                self._calls[job_id].discard(call)
+            if not self._calls.get(job_id, {job_id}):
+                del self._calls[job_id]
+
+
+def _refusal(
+    site: PeerSite, error: grpc.aio.AioRpcError
+) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+    """How the error of the other gateway, or of the way there, is passed on to the task."""
+    details = printable(error.details() or "", MAX_REASON_CHARACTERS + 200)
+    for key, value in error.trailing_metadata() or ():
+        if key == rpc.ERROR_KEY:
+            return error.code(), details, ((rpc.ERROR_KEY, str(value)),)
+    if error.code() in _BROKEN:
+        text = f"site {site.name} ({site.address}) cannot be reached: {details}"
+        return grpc.StatusCode.UNAVAILABLE, text, ()
+    return error.code(), details, ()
+
+
+async def _write_all(
+    call: Any, first: pb.AttachRequest, requests: AsyncIterator[pb.AttachRequest]
+) -> bool:
+    """Pass a task's requests on; True when it left by its own will."""
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await call.write(first)
+        async for request in requests:
+            await call.write(request)
+            if request.WhichOneof("what") == "leave":
+                await call.done_writing()
+                return True
+    return False
+
+
+async def _chain(
+    first: pb.SendRequest, more: AsyncIterator[pb.SendRequest | rpc.Piece]
+) -> AsyncIterator[pb.SendRequest | rpc.Piece]:
+    yield first
+    async for piece in more:
+        yield piece
+
+
+def _metadata(context: Any, key: str) -> str:
+    for name, value in context.invocation_metadata() or ():
+        if name == key and isinstance(value, str):
+            return value
+    return ""
