@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -93,7 +94,7 @@ KEYS: tuple[Key, ...] = (
         "STORAGE",
         "",
         "text",
-        "root of tables, models, job files; empty: the site's home",
+        "folder of tables, models, job files, logs; empty: the site's home",
         ours=True,
     ),
     Key("MAX_UPLOAD_BYTES", 10_737_418_240, "int", "largest uploaded file", ours=True, minimum=1),
@@ -218,7 +219,9 @@ class Settings:
 
     @property
     def storage_root(self) -> Path:
-        return Path(self.values["STORAGE"]) if self.values["STORAGE"] else self.home
+        """A folder; a relative one lies below the home, wherever a process was started."""
+        text = self.values["STORAGE"].removeprefix("file://")
+        return self.home / Path(text).expanduser() if text else self.home
 
     @property
     def jobs_dir(self) -> Path:
@@ -412,6 +415,7 @@ def _check_together(settings: Settings) -> list[Problem]:
                 "engine, name, user, passwd, host, port",
             )
         )
+    problems += _check_storage(settings.STORAGE)
     problems += [
         Problem(f"AIRFLOW.{section}", f"found {options!r}", "option: value lines")
         for section, options in settings.AIRFLOW.items()
@@ -432,3 +436,20 @@ def _check_together(settings: Settings) -> list[Problem]:
             )
         )
     return problems
+
+
+def _check_storage(text: str) -> list[Problem]:
+    """Only folders: a URL taken for a path would make a folder ``s3:`` and look as if it worked."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/", text)
+    if scheme is None and "\0" not in text:
+        return []
+    if scheme is not None and text.startswith("file:///"):
+        return []
+    return [
+        Problem(
+            "STORAGE",
+            f"found {text!r}; object stores and other URLs are not supported in this version",
+            "an absolute path, or file:///path",
+            "mount the store as a folder (NFS, a volume that processes share) and name that",
+        )
+    ]

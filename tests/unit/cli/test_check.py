@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fate_flow import settings
 from fate_flow.cli import check, site
+from fate_flow.errors import ConfigurationError
 from tests.support.service import free_ports
 
 
@@ -79,3 +81,28 @@ def test_an_unreachable_database_server(home: Path, monkeypatch: pytest.MonkeyPa
 def test_secrets_are_hidden_at_any_depth() -> None:
     shown = check.hide_secrets({"a": [{"password": "x", "user": "u"}], "api_token": "t"})
     assert shown == {"a": [{"password": "***", "user": "u"}], "api_token": "***"}
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/fate", "memory://x", "gs://b", "file://host/x"])
+def test_a_storage_that_is_no_folder_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("FATE_FLOW__STORAGE", url)
+    (error,) = check.examine(home).errors
+    assert error.startswith(f"STORAGE: found '{url}'; object stores")
+    assert "mount the store as a folder" in error
+    with pytest.raises(ConfigurationError, match="STORAGE: found"):
+        settings.load(home)
+
+
+def test_storage_as_a_path_a_file_url_and_below_the_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for text, folder in (
+        (str(tmp_path / "data"), tmp_path / "data"),
+        (f"file://{tmp_path}/data", tmp_path / "data"),
+        ("data", home / "data"),
+        ("", home),
+    ):
+        monkeypatch.setenv("FATE_FLOW__STORAGE", text)
+        assert settings.load(home).storage_root == folder
