@@ -12,7 +12,7 @@ import grpc
 from fate_flow.entities import Party
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import rpc
-from fate_flow.federation.channel import Tls, open_channel
+from fate_flow.federation.channel import Tls, open_channel, site_tls
 from fate_flow.federation.link import failure_of
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.tokens import issue_site
@@ -84,6 +84,11 @@ class GatewayAdmin:
 
     @classmethod
     def of(cls, settings: Settings, **options: Any) -> GatewayAdmin:
+        """
+        Raises:
+            ConfigurationError: the site has no secret, or no identity where it needs one.
+        """
+        options.setdefault("tls", site_tls(settings))
         return cls(settings.grpc_address, settings.secret(), **options)
 
     def health(self) -> Health:

@@ -7,7 +7,9 @@ from typing import Any
 
 import grpc
 
+from fate_flow.errors import ConfigurationError
 from fate_flow.federation.addresses import MAX_MESSAGE_BYTES
+from fate_flow.settings import Settings
 
 _KEEPALIVE_MS = 20_000
 _KEEPALIVE_TIMEOUT_MS = 10_000
@@ -40,6 +42,28 @@ class Tls:
 
     def channel_credentials(self) -> Any:
         return grpc.ssl_channel_credentials(self.root, self.key, self.certificate)
+
+
+def site_tls(settings: Settings) -> Tls | None:
+    """What a process of this site shows and expects when it calls the site's own gateway.
+
+    None: connections are plain (setting GATEWAY_TLS, or a standalone site).
+
+    Raises:
+        ConfigurationError: TLS is demanded and the site has no identity.
+    """
+    # It needs the class Tls of this module.
+    from fate_flow.federation.identity import SiteIdentity
+
+    mode = settings.GATEWAY_TLS
+    if mode == "off" or (mode == "auto" and not SiteIdentity.exists(settings)):
+        return None
+    if not SiteIdentity.exists(settings):
+        raise ConfigurationError(
+            f"GATEWAY_TLS is on, and this site has no identity ({settings.identity_dir})",
+            remedy="fate_flow init --name NAME makes one; or set GATEWAY_TLS: auto",
+        )
+    return SiteIdentity.load(settings).tls()
 
 
 #: Frames of the default 16 KiB cost a large value more than its copies do.

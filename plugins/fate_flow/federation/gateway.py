@@ -22,7 +22,7 @@ import grpc.aio
 from fate_flow import settings as site_settings
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.federation import rpc
-from fate_flow.federation.channel import Tls, server_options
+from fate_flow.federation.channel import Tls, server_options, site_tls
 from fate_flow.federation.routing import Router
 from fate_flow.federation.service import GatewayService
 from fate_flow.federation.site_service import ControlService, StatusService
@@ -121,6 +121,7 @@ async def _watch(state: GatewayState) -> None:
 
 async def serve(settings: site_settings.Settings, tls: Tls | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
+    tls = tls or site_tls(settings)
     gateway = await Gateway.start(state_of(settings), f"{settings.IP}:{settings.GRPC_PORT}", tls)
     log.info(
         "gateway %s of %s listens on %s:%d, incarnation %s",

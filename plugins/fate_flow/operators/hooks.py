@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from airflow.providers.grpc.hooks.grpc import GrpcHook
 from airflow.sdk.definitions.connection import Connection
 
-from fate_flow.federation.channel import channel_options
+from fate_flow import settings as site_settings
+from fate_flow.federation.channel import Tls, open_channel, site_tls
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -34,6 +36,7 @@ class FatePeerHook(GrpcHook):
 
     Args:
         address: ``host:port`` to use when no connection ``grpc_conn_id`` is set.
+        tls: certificates; None: plain.
     """
 
     conn_name_attr = "grpc_conn_id"
@@ -41,9 +44,15 @@ class FatePeerHook(GrpcHook):
     conn_type = "fate_flow_peer"
     hook_name = "FATE-Flow gateway"
 
-    def __init__(self, grpc_conn_id: str = LOCAL_GATEWAY, *, address: str | None = None) -> None:
+    def __init__(
+        self,
+        grpc_conn_id: str = LOCAL_GATEWAY,
+        *,
+        address: str | None = None,
+        tls: Tls | None = None,
+    ) -> None:
         self._address = address
-        super().__init__(grpc_conn_id, custom_connection_func=_open)
+        super().__init__(grpc_conn_id, custom_connection_func=partial(_open, tls))
 
     def get_connection(self, conn_id: str) -> Connection:  # type: ignore[override]
         """The connection of the environment, else one made from ``address``."""
@@ -66,13 +75,13 @@ class FatePeerHook(GrpcHook):
         return {}
 
 
-def _open(connection: Connection) -> grpc.Channel:
-    return grpc.insecure_channel(f"{connection.host}:{connection.port}", options=channel_options())
+def _open(tls: Tls | None, connection: Connection) -> grpc.Channel:
+    return open_channel(f"{connection.host}:{connection.port}", tls)
 
 
 def open_gateway_channel(address: str) -> grpc.Channel:
     """A kept channel to the site's own gateway."""
-    return FatePeerHook(address=address).get_conn()
+    return FatePeerHook(address=address, tls=site_tls(site_settings.current())).get_conn()
 
 
 # -- addresses of other sites ----------------------------------------------------------------
