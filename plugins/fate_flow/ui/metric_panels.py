@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fate_flow.ui import curve_panels, panels
+from fate_flow.ui import curve_panels, panels, stepwise_panels
 from fate_flow.ui.metric_board import (
     ITERATION,
     Board,
@@ -173,6 +173,7 @@ def _others(board: Board) -> Iterator[Panel]:
 
 _BUILDERS = (
     _counts,
+    stepwise_panels.steps,
     _summary,
     curve_panels.loss,
     curve_panels.roc,
