@@ -16,6 +16,7 @@ from fate_flow.api.routes import (
     newer,
     permission,
     pipeline,
+    schedule,
     serving,
     table,
     tracking,
@@ -63,7 +64,8 @@ def _routers() -> list[APIRouter]:
 
     routers = [openapi.router, job.router, data.router, table.router, tracking.router, newer.router]
     # serving before model: the last route of model takes any name below /model
-    routers += [serving.router, model.router, pipeline.router, permission.router, ui.router]
+    routers += [serving.router, model.router, pipeline.router, permission.router]
+    routers += [schedule.router, ui.router]
     if importlib.util.find_spec("fate_flow.api.internal") is not None:
         from fate_flow.api import internal
 
