@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from fate_flow.entities import Party
 from fate_flow.sites import invitation
-from fate_flow.sites.invitation import Invitation
+from fate_flow.sites.invitation import Invitation, site_id_of
 
 
 @dataclass
@@ -23,9 +22,9 @@ class OtherSite:
     name: str
     parties: tuple[Party, ...]
     address: str = "bank.example:9360"
-    site_id: str = field(default_factory=lambda: secrets.token_hex(8))
     ca_pem: str = ""
     key_pem: bytes = b""
+    site_id: str = ""
 
     def __post_init__(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -48,6 +47,7 @@ class OtherSite:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
+        self.site_id = site_id_of(self.ca_pem)
 
     def invitation(self, days: float = 14.0) -> Invitation:
         return invitation.new(

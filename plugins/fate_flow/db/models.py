@@ -287,6 +287,27 @@ class Privilege(Base):
     created: Mapped[int] = mapped_column(BigInteger, default=now_ms)
 
 
+class SitePeer(Base):
+    """Another site that this one trusts; its address stands in the Airflow connection."""
+
+    __tablename__ = "ff_peer"
+
+    name: Mapped[str] = mapped_column(name_type(40), primary_key=True)
+    conn_id: Mapped[str] = mapped_column(name_type(250))
+    site_id: Mapped[str] = mapped_column(name_type(16), unique=True)
+    parties: Mapped[str] = mapped_column(document_type())
+    ca_pem: Mapped[str] = mapped_column(document_type())
+    seal_public: Mapped[str] = mapped_column(name_type(64))
+    via: Mapped[str] = mapped_column(name_type(40), default="")
+    dials_in: Mapped[int] = mapped_column(Integer, default=0)
+    we_dial: Mapped[int] = mapped_column(Integer, default=0)
+    may_route: Mapped[int] = mapped_column(Integer, default=0)
+    policy: Mapped[str] = mapped_column(document_type(), default="{}")
+    added_by: Mapped[str] = mapped_column(String(250), default="")
+    added_at: Mapped[int] = mapped_column(BigInteger, default=now_ms)
+    confirmed_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
 def columns_of(model: type[Base]) -> list[str]:
     """Column names of a model in table order."""
     return [column.name for column in model.__table__.columns]

@@ -8,6 +8,7 @@ instance, knows that all of the file is the other site's. It holds no secret.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fate_flow.entities import Party
 from fate_flow.errors import ConfigurationError, FateFlowError
+from fate_flow.federation.identity import fingerprint_of
 from fate_flow.federation.peers import Peer
 
 KIND = "fate-flow-invitation"
@@ -87,9 +89,8 @@ class Invitation:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the authority's certificate, colons between the bytes."""
-        digest = _certificate(self.ca_pem).fingerprint(hashes.SHA256())
-        return ":".join(f"{byte:02x}" for byte in digest)
+        """Of the authority's certificate."""
+        return fingerprint_of(self.ca_pem)
 
     @property
     def short_fingerprint(self) -> str:
@@ -102,13 +103,14 @@ class Invitation:
             FingerprintError: another one, or too short to mean anything.
         """
         given = re.sub(r"[^0-9a-f]", "", fingerprint.lower())
-        own = self.fingerprint.replace(":", "")
+        own = self.fingerprint.replace(":", "").lower()
         if len(given) < SHORT_DIGITS:
             raise FingerprintError(
                 f"a fingerprint has at least {SHORT_DIGITS} hexadecimal digits, found {len(given)}"
             )
         if not own.startswith(given):
-            raise FingerprintError(f"the fingerprint of {self.name} is {short(own)}, not this one")
+            found = self.short_fingerprint
+            raise FingerprintError(f"the fingerprint of {self.name} is {found}, not this one")
 
     def check(self, own_site_id: str, now: float | None = None) -> None:
         """May it be accepted here and now?
@@ -247,13 +249,21 @@ def _parsed(values: Mapping[str, Any]) -> Invitation:
             **{key: values[key] for key in (*texts, "made", "expires")},
             parties=tuple(Party.parse(str(party)) for party in parties),
         )
-        _certificate(found.ca_pem)
+        if found.site_id != site_id_of(found.ca_pem):
+            raise InvitationDamagedError("the invitation's site_id is not that of its certificate")
         if found.address:
             check_address(found.address)
         found.peer()
     except (ValueError, ConfigurationError) as error:
         raise InvitationDamagedError(f"the invitation cannot be used: {error}") from None
     return found
+
+
+def site_id_of(ca_pem: str) -> str:
+    """A site's id comes from its authority's key, so none can take another's."""
+    public = _certificate(ca_pem).public_key()
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(public.public_bytes(encoding, form)).hexdigest()[:16]
 
 
 def _certificate(pem: str) -> x509.Certificate:

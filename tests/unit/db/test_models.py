@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,7 +17,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
 
 from fate_flow.db.migrations.versions import r0001_first_tables as first
+from fate_flow.db.migrations.versions import r0003_peers as peers
 from fate_flow.db.models import Job, Metric, Outbox, columns_of, metadata, row_to_dict
+
+STEPS: list[Any] = [first, peers]
 
 #: What FATE-Board 1.4 selects.
 BOARD_JOB = """
@@ -38,7 +42,8 @@ def _migrate(engine: Engine, step: Callable[[], None]) -> None:
 @pytest.fixture
 def migrated(tmp_path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
-    _migrate(engine, first.upgrade)
+    for step in STEPS:
+        _migrate(engine, step.upgrade)
     return engine
 
 
@@ -54,7 +59,8 @@ def test_migrations_make_what_the_models_say(migrated: Engine) -> None:
 
 
 def test_downgrade_leaves_nothing(migrated: Engine) -> None:
-    _migrate(migrated, first.downgrade)
+    for step in reversed(STEPS):
+        _migrate(migrated, step.downgrade)
     assert inspect(migrated).get_table_names() == []
 
 

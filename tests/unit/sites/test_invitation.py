@@ -60,9 +60,7 @@ def test_the_fingerprint_is_compared_in_any_writing() -> None:
         ("address", "evil.example:9360"),
         ("seal_public", "cd" * 32),
         ("expires", 9_999_999_999),
-        ("site_id", "00" * 8),
         ("name", "bank-c"),
-        ("ca_pem", OtherSite("bank-b", BANK.parties).ca_pem),
         ("fingerprint", "00"),
         ("more", 1),
         ("signature", ""),
@@ -90,6 +88,8 @@ def test_every_change_is_seen(key: str, value: Any) -> None:
         (json.dumps({**json.loads(TEXT), "name": "../x"}), "name"),
         (json.dumps({**json.loads(TEXT), "ca_pem": "x"}), "certificate"),
         (json.dumps({**json.loads(TEXT), "address": "a b:1"}), "address"),
+        (json.dumps({**json.loads(TEXT), "site_id": "00" * 8}), "site_id is not that"),
+        (json.dumps({**json.loads(TEXT), "ca_pem": OtherSite("b", ()).ca_pem}), "site_id is not"),
     ],
 )
 def test_what_is_no_invitation_is_refused_in_words(text: str, words: str) -> None:
