@@ -40,6 +40,7 @@ PRELOAD = (
     "fate_flow.compiler.build",
     "fate_flow.operators.hooks",
     "fate_flow.operators.job_logs",
+    "fate_flow.operators.task_files",
     "fate_flow.runtime.task_runner",
     "fate_flow.dsl.parser",
 )

@@ -203,4 +203,5 @@ class Component(Generic[P]):
 
     def note(self, message: str, **values: Any) -> None:
         """A line in the task's log."""
-        self.context.log.info(message, extra={"values": values} if values else None)
+        extra = {"values": values} if values else None
+        self.context.log.info(message, extra=extra, stacklevel=2)
