@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import platform
 import shutil
@@ -18,6 +19,8 @@ from fate_flow.settings import FILE_NAME, KEYS, Settings, inspect
 from fate_flow.version import FATE_VERSION, __version__
 
 #: Less free space than this and an upload or a model may not fit.
+#: The gateway renews its certificate long before.
+LOW_CERTIFICATE_DAYS = 30
 LOW_DISK_BYTES = 1_000_000_000
 _SHOWN_PACKAGES = ("apache-airflow-core", "sqlalchemy", "grpcio", "numpy", "pyarrow", "duckdb")
 _SECRET_KEYS = ("passwd", "password", "secret", "token")
@@ -70,6 +73,7 @@ def examine(home: Path) -> Report:
         for key in KEYS
     }
     report.facts += [f"{name} {version}" for name, version in versions().items()]
+    _check_identity(settings, report)
     _check_files(settings, report)
     _check_disk(settings, report)
     _check_database(settings, report)
@@ -126,6 +130,46 @@ def _check_files(settings: Settings, report: Report) -> None:
     except ConfigurationError as error:
         if settings.secret_file.exists():
             report.errors.append(str(error))
+
+def _check_identity(settings: Settings, report: Report) -> None:
+    # Imported here: gRPC costs time that other commands need not spend.
+    from fate_flow.federation.identity import SiteIdentity
+    from fate_flow.sites.invitation import short
+
+    if not SiteIdentity.exists(settings):
+        if settings.PARTIES:
+            report.warnings.append(
+                "PARTIES are set but the site has no identity, so it can reach no other site;"
+                " run: fate_flow init --party … again"
+            )
+        return
+    try:
+        own = SiteIdentity.load(settings)
+        expires = own.leaf_expires()
+        seal = own.seal_public
+    except ConfigurationError as error:
+        report.errors.append(str(error))
+        return
+    left = (expires - datetime.datetime.now(datetime.timezone.utc)).days
+    parties = ", ".join(map(str, settings.PARTIES)) or "none: it only connects others"
+    report.facts += [
+        f"site {own.name} ({own.site_id}), parties: {parties}",
+        f"fingerprint {short(own.fingerprint)}, sealing key {seal[:16]}…",
+    ]
+    until = f"the gateway's certificate is valid until {expires:%Y-%m-%d}, {left} days"
+    if left < 0:
+        report.errors.append(f"{until}; start the gateway, which renews it")
+    elif left < LOW_CERTIFICATE_DAYS:
+        report.warnings.append(f"{until}; a running gateway renews it: does it run?")
+    else:
+        report.facts.append(until)
+    if settings.GATEWAY_TLS == "off":
+        report.errors.append("GATEWAY_TLS is off, so no other site can be reached; set it to auto")
+    for path in settings.identity_dir.iterdir():
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path.suffix == ".key" and mode & 0o077:
+            report.errors.append(f"{path} can be read by others ({mode:04o}); chmod 600 {path}")
+
 
 
 def _check_disk(settings: Settings, report: Report) -> None:

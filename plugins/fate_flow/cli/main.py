@@ -102,10 +102,21 @@ def _add_init(commands: Any) -> None:
         "init",
         _init,
         "make a site: settings, secret, airflow.cfg, database",
-        "example:\n  fate_flow init --home .site --http-port 9380\n\n"
+        "examples:\n  fate_flow init --home .site --http-port 9380\n"
+        "  fate_flow init --party guest:9999 --name bank-a --gateway-address a.example:9360\n\n"
+        "Without --party and --name the site hosts all parties and knows no others.\n"
         "Running it again completes what is missing and changes nothing else.",
     )
-    init.add_argument("--party", action="append", metavar="ROLE:ID", help="hosted party (repeat)")
+    init.add_argument(
+        "--party",
+        action="append",
+        metavar="ROLE:ID",
+        help="party hosted here (repeat); others are at other sites, so certificates are made",
+    )
+    init.add_argument("--name", metavar="N", help="what the site calls itself to others: bank-a")
+    init.add_argument(
+        "--gateway-address", metavar="HOST:PORT", help="where other sites reach the gateway"
+    )
     init.add_argument("--http-port", type=int, metavar="N", help="port of REST API and UI (9380)")
     init.add_argument("--grpc-port", type=int, metavar="N", help="port of the gateway (9360)")
     init.add_argument("--ip", metavar="A", help="address to bind (127.0.0.1)")
@@ -190,13 +201,30 @@ def _init(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigurationError(f"--party: {error}") from None
     if not options["PARTIES"]:
+def _name_of(parties: Sequence[str]) -> str:
+    """What a site is called that was given no name."""
+    return parties[0].replace(":", "-")
+
+
         del options["PARTIES"]
-    settings = site.initialise(_home(arguments), options, force=arguments.force)
+    name = arguments.name or ("" if "PARTIES" not in options else _name_of(options["PARTIES"]))
+    if arguments.gateway_address:
+        check_address(arguments.gateway_address)
+    settings = site.initialise(
+        _home(arguments),
+        options,
+        force=arguments.force,
+        name=name,
+        rename=arguments.name is not None,
+    )
+    from fate_flow.federation.identity import SiteIdentity
+    from fate_flow.sites.invitation import check_address, short
     print(f"site        {settings.home}")
     print(f"settings    {settings.home / FILE_NAME}")
     print(f"REST and UI {settings.http_url}    gateway {settings.grpc_address}")
     if settings.USE_AUTHENTICATION or not settings.is_loopback:
         print(f"UI login    admin, password in {settings.home / 'conf' / 'airflow_passwords.json'}")
+        "GATEWAY_ADDRESS": arguments.gateway_address,
     if not site.is_migrated(settings):
         print("database    making the schema (some seconds) ...", flush=True)
         site.migrate(settings)
@@ -210,6 +238,10 @@ def _say(text: str) -> None:
 
 
 def _start(arguments: argparse.Namespace) -> int:
+    if SiteIdentity.exists(settings):
+        own = SiteIdentity.load(settings)
+        print(f"identity    {own.name} ({own.site_id}), fingerprint {short(own.fingerprint)}")
+        print(f"parties     {', '.join(settings.PARTIES) or 'none: it only connects others'}")
     from fate_flow.cli import service
 
     settings = _settings(arguments)

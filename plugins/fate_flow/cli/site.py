@@ -20,7 +20,7 @@ from fate_flow.cli import airflow_config
 from fate_flow.cli.processes import MARK
 from fate_flow.entities import ROLES
 from fate_flow.errors import ConfigurationError, FateFlowError
-from fate_flow.settings import FILE_NAME, HOME_VARIABLE, KEYS, Key, Settings, load
+from fate_flow.settings import FILE_NAME, HOME_VARIABLE, KEYS, Key, Settings, inspect, load
 
 #: Numerical libraries start one thread per core; with a process per task that is too many.
 _SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -32,23 +32,37 @@ class CommandFailedError(FateFlowError):
     code = "command_failed"
 
 
-def initialise(home: Path, options: Mapping[str, Any], *, force: bool = False) -> Settings:
+def initialise(
+    home: Path,
+    options: Mapping[str, Any],
+    *,
+    force: bool = False,
+    name: str = "",
+    rename: bool = False,
+) -> Settings:
     """Make the folder of a site, or complete it; what is there stays.
 
     Args:
         home: the site's folder.
         options: settings to write (key of :data:`fate_flow.settings.KEYS` -> value).
-        force: write the settings file anew although it exists; the secret stays.
+        force: write the settings file anew although it exists; secret and identity stay.
+        name: of the site among others; given, it gets certificates of its own.
+        rename: also when it has them already.
 
     Raises:
         ConfigurationError: the file exists with other values, or the values cannot be used.
     """
+    path = home / FILE_NAME
+    is_new = force or not path.exists()
+    if not is_new:
+        _refuse_other_values(path, options)
+    if name:
+        _make_identity(home, name, rename=rename)
     for folder in (home, home / "conf", home / "dags", home / "airflow", home / "run"):
         folder.mkdir(parents=True, exist_ok=True)
     (home / "conf").chmod(0o700)
     (home / "airflow").chmod(0o700)
-    path = home / FILE_NAME
-    if force or not path.exists():
+    if is_new:
         _write(path, settings_text({"IP": "127.0.0.1", **options}), 0o600)
     else:
         _refuse_other_values(path, options)
@@ -58,6 +72,15 @@ def initialise(home: Path, options: Mapping[str, Any], *, force: bool = False) -
     settings = load(home)
     write_airflow_config(settings)
     return settings
+def _make_identity(home: Path, name: str, *, rename: bool) -> None:
+    from fate_flow.federation.identity import SiteIdentity
+
+    # Before anything else is written: a name that is refused leaves no half of a site.
+    identity = SiteIdentity.create(inspect(home)[0], name)
+    if rename and identity.name != name:
+        identity.rename(name)
+
+
 
 
 def write_airflow_config(settings: Settings) -> None:
@@ -118,7 +141,7 @@ def _refuse_other_values(path: Path, options: Mapping[str, Any]) -> None:
 
 
 def parse_party(text: str) -> str:
-    """Check one ``role:id``.
+    """One ``role:id``; ``role_id`` is taken too.
 
     Raises:
         ValueError: not a role of FATE, or not a number.
@@ -126,7 +149,7 @@ def parse_party(text: str) -> str:
     role, _, party_id = text.partition(":")
     if role not in ROLES or not party_id.isdecimal():
         raise ValueError(f"found {text!r}; allowed: role:id with role one of {', '.join(ROLES)}")
-    return text
+    return f"{role}:{party_id}"
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fate_flow.errors import ConfigurationError
-from fate_flow.federation.channel import Tls
 from fate_flow.settings import Settings
 
 if TYPE_CHECKING:
-    # Imported where it is used: a task reads the files and needs none of it.
+    # Imported where it is used: a task reads the files and needs none of it, and commands
+    # that only look at an identity do without gRPC.
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
+
+    from fate_flow.federation.channel import Tls
 
 log = logging.getLogger("fate_flow.gateway")
 
@@ -166,6 +168,8 @@ class SiteIdentity:
         Args:
             peer_roots: authorities of other sites that are accepted too, PEM.
         """
+        from fate_flow.federation.channel import Tls
+
         roots = self.ca_pem + ("" if self.ca_pem.endswith("\n") else "\n") + peer_roots
         return Tls(
             roots.encode(), self._read("gateway.pem"), self._read("gateway.key"), self.server_name

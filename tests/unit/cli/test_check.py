@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import shutil
 import socket
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from fate_flow import settings
 from fate_flow.cli import check, site
 from fate_flow.errors import ConfigurationError
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.sites.invitation import short
 from tests.support.service import free_ports
 
 
@@ -106,3 +110,51 @@ def test_storage_as_a_path_a_file_url_and_below_the_home(
     ):
         monkeypatch.setenv("FATE_FLOW__STORAGE", text)
         assert settings.load(home).storage_root == folder
+
+
+# -- sites with an identity ------------------------------------------------------------------
+
+
+@pytest.fixture
+def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One of several sites."""
+    monkeypatch.delenv("FATE_FLOW_HOME", raising=False)
+    folder = tmp_path / "member"
+    http_port, grpc_port = free_ports(2)
+    ports = {"HTTP_PORT": http_port, "GRPC_PORT": grpc_port}
+    site.initialise(folder, {**ports, "PARTIES": ["guest:9999"]}, name="bank-a")
+    return folder
+
+
+def test_the_identity_is_shown(member: Path) -> None:
+    report = check.examine(member)
+    own = SiteIdentity.load(settings.load(member))
+    assert report.errors == []
+    assert f"site bank-a ({own.site_id}), parties: guest:9999" in report.facts
+    assert any(short(own.fingerprint) in fact for fact in report.facts)
+    assert any("certificate is valid until" in fact and "39" in fact for fact in report.facts)
+
+
+def test_what_is_wrong_with_an_identity(member: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = member / "conf" / "identity"
+    (folder / "ca.key").chmod(0o644)
+    monkeypatch.setenv("FATE_FLOW__GATEWAY_TLS", "off")
+    errors = check.examine(member).errors
+    assert any("ca.key can be read by others (0644)" in text for text in errors)
+    assert any("GATEWAY_TLS is off" in text for text in errors)
+    (folder / "site.json").write_text("{}")
+    assert any("cannot be used" in text for text in check.examine(member).errors)
+    shutil.rmtree(folder)
+    assert any("PARTIES are set but" in text for text in check.examine(member).warnings)
+
+
+@pytest.mark.parametrize(
+    ("days", "kind", "words"),
+    [(10, "warnings", "does it run?"), (-1, "errors", "start the gateway, which renews it")],
+)
+def test_a_certificate_that_ends(
+    member: Path, monkeypatch: pytest.MonkeyPatch, days: int, kind: str, words: str
+) -> None:
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days, hours=1)
+    monkeypatch.setattr(SiteIdentity, "leaf_expires", lambda _: end)
+    assert any(words in text for text in getattr(check.examine(member), kind))

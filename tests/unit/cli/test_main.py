@@ -12,7 +12,9 @@ import pytest
 from fate_flow.cli import main as cli
 from fate_flow.cli import site
 from fate_flow.cli.demo import example_folder
+from fate_flow.federation.identity import SiteIdentity
 from fate_flow.settings import load
+from fate_flow.sites.invitation import short
 from tests.support.service import clean_environment
 
 
@@ -202,3 +204,55 @@ def test_ctrl_c_is_no_traceback(
     monkeypatch.setattr(site, "initialise", interrupt)
     assert cli.main(["init", "--home", str(home)]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+# -- sites that have others beside them ------------------------------------------------------
+
+
+def test_init_with_parties_makes_an_identity(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--party", "guest:9999", "--gateway-address", "a.example:9360"]
+    assert cli.main(["init", "--home", str(home), *options, "--name", "bank-a"]) == 0
+    settings = load(home)
+    own = SiteIdentity.load(settings)
+    assert own.name == "bank-a"
+    assert settings.GATEWAY_ADDRESS == "a.example:9360"
+    printed = capsys.readouterr().out
+    assert f"bank-a ({own.site_id})" in printed
+    assert short(own.fingerprint) in printed
+    for key in settings.identity_dir.glob("*.key"):
+        assert key.stat().st_mode & 0o077 == 0, key
+
+
+def test_init_again_keeps_the_identity_and_may_rename_it(home: Path) -> None:
+    base = ["init", "--home", str(home), "--party", "guest_9999"]
+    assert cli.main(base) == 0
+    before = SiteIdentity.load(load(home))
+    assert before.name == "guest-9999"
+    assert cli.main([*base, "--force"]) == 0
+    assert cli.main([*base, "--name", "bank-a"]) == 0
+    after = SiteIdentity.load(load(home))
+    assert (after.name, after.ca_pem) == ("bank-a", before.ca_pem)
+    assert cli.main(base) == 0
+    assert SiteIdentity.load(load(home)).name == "bank-a"
+
+
+def test_init_without_parties_makes_none(home: Path) -> None:
+    assert cli.main(["init", "--home", str(home)]) == 0
+    assert not SiteIdentity.exists(load(home))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--name", "Bank A", "1 to 40 of a-z"),
+        ("--gateway-address", "a.example", "allowed: host:port"),
+    ],
+)
+def test_init_refuses_bad_names_and_makes_nothing(
+    home: Path, option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["init", "--home", str(home), "--party", "guest:1", option, value]) == 1
+    assert words in capsys.readouterr().err
+    assert not (home / "fate_flow.yaml").exists()
