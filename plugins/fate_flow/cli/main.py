@@ -186,13 +186,21 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return load(home)
 
 
+def _name_of(parties: Sequence[str]) -> str:
+    """What a site is called that was given no name."""
+    return parties[0].replace(":", "-")
+
+
 def _init(arguments: argparse.Namespace) -> int:
     from fate_flow.cli import site
+    from fate_flow.federation.identity import SiteIdentity
+    from fate_flow.sites.invitation import check_address, short
 
     named = {
         "IP": arguments.ip,
         "HTTP_PORT": arguments.http_port,
         "GRPC_PORT": arguments.grpc_port,
+        "GATEWAY_ADDRESS": arguments.gateway_address,
         "PARTIES": arguments.party,
     }
     options = {name: value for name, value in named.items() if value is not None}
@@ -201,11 +209,6 @@ def _init(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigurationError(f"--party: {error}") from None
     if not options["PARTIES"]:
-def _name_of(parties: Sequence[str]) -> str:
-    """What a site is called that was given no name."""
-    return parties[0].replace(":", "-")
-
-
         del options["PARTIES"]
     name = arguments.name or ("" if "PARTIES" not in options else _name_of(options["PARTIES"]))
     if arguments.gateway_address:
@@ -217,14 +220,15 @@ def _name_of(parties: Sequence[str]) -> str:
         name=name,
         rename=arguments.name is not None,
     )
-    from fate_flow.federation.identity import SiteIdentity
-    from fate_flow.sites.invitation import check_address, short
     print(f"site        {settings.home}")
     print(f"settings    {settings.home / FILE_NAME}")
     print(f"REST and UI {settings.http_url}    gateway {settings.grpc_address}")
+    if SiteIdentity.exists(settings):
+        own = SiteIdentity.load(settings)
+        print(f"identity    {own.name} ({own.site_id}), fingerprint {short(own.fingerprint)}")
+        print(f"parties     {', '.join(settings.PARTIES) or 'none: it only connects others'}")
     if settings.USE_AUTHENTICATION or not settings.is_loopback:
         print(f"UI login    admin, password in {settings.home / 'conf' / 'airflow_passwords.json'}")
-        "GATEWAY_ADDRESS": arguments.gateway_address,
     if not site.is_migrated(settings):
         print("database    making the schema (some seconds) ...", flush=True)
         site.migrate(settings)
@@ -238,10 +242,6 @@ def _say(text: str) -> None:
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    if SiteIdentity.exists(settings):
-        own = SiteIdentity.load(settings)
-        print(f"identity    {own.name} ({own.site_id}), fingerprint {short(own.fingerprint)}")
-        print(f"parties     {', '.join(settings.PARTIES) or 'none: it only connects others'}")
     from fate_flow.cli import service
 
     settings = _settings(arguments)

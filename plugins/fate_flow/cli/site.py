@@ -64,8 +64,6 @@ def initialise(
     (home / "airflow").chmod(0o700)
     if is_new:
         _write(path, settings_text({"IP": "127.0.0.1", **options}), 0o600)
-    else:
-        _refuse_other_values(path, options)
     secret = home / "conf" / "site_secret"
     if not secret.exists():
         _write(secret, secrets.token_hex(32) + "\n", 0o600)
@@ -146,7 +144,7 @@ def parse_party(text: str) -> str:
     Raises:
         ValueError: not a role of FATE, or not a number.
     """
-    role, _, party_id = text.partition(":")
+    role, _, party_id = text.replace("_", ":").partition(":")
     if role not in ROLES or not party_id.isdecimal():
         raise ValueError(f"found {text!r}; allowed: role:id with role one of {', '.join(ROLES)}")
     return f"{role}:{party_id}"
