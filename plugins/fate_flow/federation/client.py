@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
@@ -51,16 +51,19 @@ from fate_flow.federation.channel import Tls, open_channel
 from fate_flow.federation.codec import decode, encode
 from fate_flow.federation.link import Link, failure_of
 from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.sealing import Sealer
+from fate_flow.federation.transfer import Envelopes, assemble, checked, pieces
 from fate_flow.federation.waiting import ClientWait, OnWait, WaitReporter
 from fate_flow.settings import Settings
 
 #: The gateway ends a wait itself, with a reason; this is for a gateway that hangs.
 _GUARD_SECONDS = 15.0
 _RETRY_PAUSE = 0.1
+_PATIENCE_SECONDS = 60.0
+_REMOTE_PATIENCE_SECONDS = 600.0
 #: Errors inside the gateway in a row, without a broken connection between, until we give up.
 _MAX_FAULTS = 50
 _T = TypeVar("_T")
-_Bytes = TypeVar("_Bytes", bytes, bytearray)
 
 
 class GatewaySession:
@@ -77,7 +80,13 @@ class GatewaySession:
             than the present one is refused.
         on_wait: told the text of a wait that lasts longer than 2 s, every 10 s, and None
             when it is over; called from another thread.
-        patience: seconds without a gateway after which the task gives up.
+        patience: seconds without a gateway after which the task gives up; default: 60, or
+            600 when the home's gateway is at another site.
+        home: the party at whose gateway the component's tasks meet; None: at this site's own.
+            The own gateway passes the calls on.
+        ticket: lets this site take part at the home's gateway.
+        sealer: closes what is sent and opens what comes, when the component's parties are at
+            several sites; unsealed values are refused then.
         tls: certificates; None: plain, for loopback.
         channel_factory: makes the channel, instead of ``address`` and ``tls``; it should use
             :func:`fate_flow.federation.channel.channel_options`.
@@ -99,7 +108,10 @@ class GatewaySession:
         timeout: float = 3600.0,
         try_number: int = 1,
         on_wait: OnWait | None = None,
-        patience: float = 60.0,
+        patience: float | None = None,
+        home: Party | None = None,
+        ticket: str = "",
+        sealer: Sealer | None = None,
         tls: Tls | None = None,
         channel_factory: Callable[[], grpc.Channel] | None = None,
     ) -> None:
@@ -108,10 +120,15 @@ class GatewaySession:
         self.is_complete = False
         self.parties = tuple(parties) if parties is not None else tuple(identity.parties())
         self._address = address
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {token}"),)
+        if home is not None:
+            self._metadata += (("fate-flow-home", home.key), ("fate-flow-ticket", ticket))
         self._timeout = timeout
         self._try_number = try_number
+        if patience is None:
+            patience = _PATIENCE_SECONDS if home is None else _REMOTE_PATIENCE_SECONDS
         self._patience = patience
+        self._envelopes = Envelopes(sealer, identity)
         self._open_channel = channel_factory or (lambda: open_channel(address, tls))
         self._caller = pb.Caller(
             job_id=identity.job_id,
@@ -242,28 +259,9 @@ class GatewaySession:
         tag = tag_of(self.flow, suffix)
         check_variable(variable)
         check_tag(tag)
-        data = memoryview(encode(value))
-        header = pb.SendHeader(
-            caller=self._caller,
-            attempt=attempt,
-            variable=variable,
-            tag=tag,
-            receivers=[_ref(party) for party in receivers],
-            size=len(data),
-            digest=hashlib.sha256(data).digest(),
-        )
-        subject = f"room in the mailbox for {what(variable, tag)}"
-        wait = ClientWait(receivers, self.identity.component, attempt.number, subject)
-
-        def hand_over(left: float) -> None:
-            header.timeout = left
-            options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
-            if len(data) <= CHUNK_BYTES:
-                self._stub.Put(pb.SendRequest(header=header, data=bytes(data)), **options)
-            else:
-                self._stub.Send(_pieces(header, data), **options)
-
-        self._call(hand_over, None, wait, attempt)
+        name = (variable, tag)
+        for group, data in self._envelopes.close(encode(value), receivers, attempt, name):
+            self._hand_over(attempt, name, group, data)
 
     def receive(
         self,
@@ -278,6 +276,7 @@ class GatewaySession:
             FederationTimeoutError: the deadline passed; the text says who, what, how long.
             ProtocolError: it was received before, it cannot be read, or the sender has finished
                 without sending it.
+            SealError: it should be sealed, and is not, or not by the sender's site for us.
             AttemptSupersededError, PeerFailedError
         """
         attempt = self._current()
@@ -296,17 +295,48 @@ class GatewaySession:
             options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
             reply: pb.ReceiveReply = self._stub.Take(request, **options)
             if len(reply.data) == reply.header.size:
-                return _checked(reply.data, reply.header.digest)
+                return checked(reply.data, reply.header.digest)
             # It is there; no deadline of gRPC's own: its bytes may take longer than it did.
-            return _assemble(self._stub.Receive(request, metadata=self._metadata))
+            return assemble(self._stub.Receive(request, metadata=self._metadata))
 
         data = self._call(fetch, timeout, wait, attempt)
         self._received.add((variable, tag, sender))
         if self._link is not None:
             self._link.acknowledge(attempt, message, len(data))
-        return decode(data)
+        return decode(self._envelopes.open(data, sender, attempt, (variable, tag)))
 
     # -- inside ---------------------------------------------------------------------------
+
+    def _hand_over(
+        self,
+        attempt: pb.AttemptRef,
+        name: tuple[str, str],
+        receivers: Sequence[Party],
+        data: bytes,
+    ) -> None:
+        """Send bytes until the gateway has them; the same ones however often it takes."""
+        variable, tag = name
+        header = pb.SendHeader(
+            caller=self._caller,
+            attempt=attempt,
+            variable=variable,
+            tag=tag,
+            receivers=[_ref(party) for party in receivers],
+            size=len(data),
+            digest=hashlib.sha256(data).digest(),
+        )
+        subject = f"room in the mailbox for {what(variable, tag)}"
+        wait = ClientWait(receivers, self.identity.component, attempt.number, subject)
+
+        def call(left: float) -> None:
+            header.timeout = left
+            options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
+            if len(data) <= CHUNK_BYTES:
+                self._stub.Put(pb.SendRequest(header=header, data=data), **options)
+            else:
+                self._stub.Send(pieces(header, memoryview(data)), **options)
+
+        self._call(call, None, wait, attempt)
 
     def _open(self) -> None:
         if self._link is not None:
@@ -337,6 +367,7 @@ class GatewaySession:
         if self._link is None:
             raise FateFlowError("the task has not joined the other parties yet")
         limit = self._timeout if timeout is None else timeout
+        wait.trouble = self._link.trouble
         faults = 0
         with self._waits.open(wait):
             while True:
@@ -399,35 +430,3 @@ def connect(
 
 def _ref(party: Party) -> pb.PartyRef:
     return pb.PartyRef(role=party.role, party_id=party.party_id)
-
-
-def _pieces(header: pb.SendHeader, data: memoryview) -> Iterator[pb.SendRequest | rpc.Piece]:
-    yield pb.SendRequest(header=header)
-    for start in range(0, len(data), CHUNK_BYTES):
-        yield data[start : start + CHUNK_BYTES]
-
-
-def _assemble(replies: Iterator[pb.ReceiveReply | rpc.Piece]) -> bytearray:
-    first = next(replies, None)
-    if not isinstance(first, pb.ReceiveReply):
-        raise ProtocolError("a value came without a header")
-    header = first.header
-    data = bytearray(header.size)
-    position = 0
-    for piece in replies:
-        if isinstance(piece, pb.ReceiveReply):
-            raise ProtocolError("a second header came in the middle of a value")
-        end = position + len(piece)
-        if end > header.size:
-            raise ProtocolError(f"a value is longer than its {header.size} bytes")
-        data[position:end] = piece
-        position = end
-    if not data or position != header.size:
-        raise ProtocolError(f"a value of {header.size} bytes ended after {position}")
-    return _checked(data, header.digest)
-
-
-def _checked(data: _Bytes, digest: bytes) -> _Bytes:
-    if hashlib.sha256(data).digest() != digest:
-        raise ProtocolError("a value does not match its digest")
-    return data

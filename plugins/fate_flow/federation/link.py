@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from fate_flow.federation.proto import gateway_pb2 as pb
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _LEAVE_SECONDS = 2.0
+#: Shorter breaks are not worth a word.
+_TROUBLE_SECONDS = 2.0
+#: What the own gateway says when it cannot pass a call on.
+_SITE_AWAY = re.compile(r"(site (\S+) \([^)]*\)) cannot be reached(?:: (.*))?", re.DOTALL)
 _ACKNOWLEDGE_BYTES = 1 << 18
 _ACKNOWLEDGE_COUNT = 32
 _RETRY = frozenset(
@@ -51,6 +56,9 @@ class Link:
         self._address = address
         self._changed = threading.Condition()
         self._connected = False
+        #: When the connection was there last, and what the last try to connect ended with.
+        self._alive = time.monotonic()
+        self._cause = ""
         self._incarnation = ""
         self._over: tuple[str, int, FateFlowError] | None = None
         self._fatal: FateFlowError | None = None
@@ -80,9 +88,17 @@ class Link:
             if self._closed:
                 raise FateFlowError("the session with the gateway is closed")
             if not self._connected:
-                raise GatewayUnreachableError(
-                    f"the gateway at {self._address} does not answer for {timeout:.0f} s"
-                )
+                raise self._unreachable(timeout)
+
+    def trouble(self) -> str | None:
+        """What a task waits for whose connection is broken; None while it is not."""
+        with self._changed:
+            seconds = time.monotonic() - self._alive
+            if self._connected or self._closed or seconds < _TROUBLE_SECONDS:
+                return None
+            found = _SITE_AWAY.match(self._cause)
+            where = found.group(1) if found else f"the gateway at {self._address}"
+            return f"waiting for {where}, no connection for {seconds:.0f} s"
 
     def check(self, attempt: pb.AttemptRef) -> None:
         """
@@ -127,22 +143,20 @@ class Link:
                 self._call.cancel()
 
     def _run(self) -> None:
-        lost = time.monotonic()
         pause = _FIRST_PAUSE
+        self._alive = time.monotonic()
         while not self._closed:
             error = self._stay_attached()
             if self._was_connected():
-                lost, pause = time.monotonic(), _FIRST_PAUSE
+                pause = _FIRST_PAUSE
             with self._changed:
                 if self._closed:
                     return
                 failure = failure_of(error, self._address) if error is not None else None
-                if failure is None and time.monotonic() - lost > self._patience:
-                    failure = GatewayUnreachableError(
-                        f"the gateway at {self._address} has not answered for "
-                        f"{self._patience:.0f} s",
-                        remedy="See whether the service is running",
-                    )
+                if error is not None:
+                    self._cause = error.details() or ""
+                if failure is None and time.monotonic() - self._alive > self._patience:
+                    failure = self._unreachable(self._patience)
                 if failure is not None:
                     self._fatal = failure
                     self._changed.notify_all()
@@ -192,7 +206,22 @@ class Link:
     def _was_connected(self) -> bool:
         with self._changed:
             connected, self._connected = self._connected, False
+            if connected:
+                self._alive, self._cause = time.monotonic(), ""
             return connected
+
+    def _unreachable(self, seconds: float) -> GatewayUnreachableError:
+        found = _SITE_AWAY.match(self._cause)
+        if found is None:
+            return GatewayUnreachableError(
+                f"the gateway at {self._address} has not answered for {seconds:.0f} s",
+                remedy="See whether the service is running",
+            )
+        site, name, cause = found.groups()
+        return GatewayUnreachableError(
+            f"{site} could not be reached for {seconds:.0f} s: {cause or 'no reason given'}",
+            remedy=f"fate_flow peer check {name} says what is wrong with the connection",
+        )
 
 
 def failure_of(error: grpc.RpcError, address: str) -> FateFlowError | None:

@@ -113,8 +113,7 @@ class Sealer:
             SealError: not sealed, by somebody else, for somebody else, as something else,
                 changed or cut.
         """
-        if sealed[: len(_MAGIC)] != _MAGIC:
-            raise SealError(f"{name} of {sender} came unsealed from another site: refused")
+        self.require_sealed(sealed, sender=sender, name=name)
         encapsulated = bytes(sealed[len(_MAGIC) : _HEAD_BYTES])
         key = self._key_of(sender)
         broken = SealError(
@@ -128,6 +127,15 @@ class Sealer:
             return _open(opening, sealed)
         except (ValueError, InvalidTag):
             raise broken from None
+
+    @staticmethod
+    def require_sealed(data: bytes | bytearray, *, sender: Party, name: str) -> None:
+        """
+        Raises:
+            SealError: the data has never been sealed.
+        """
+        if data[: len(_MAGIC)] != _MAGIC:
+            raise SealError(f"{name} of {sender} came unsealed in a job of several sites: refused")
 
     def _key_of(self, party: Party) -> X25519PublicKey:
         try:

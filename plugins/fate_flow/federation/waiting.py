@@ -25,7 +25,12 @@ _LOOK = 1.0
 
 @dataclass(eq=False)
 class ClientWait:
-    """One wait of this task; ``parties`` may change while it lasts."""
+    """One wait of this task; ``parties`` may change while it lasts.
+
+    Attributes:
+        trouble: text about the connection, when it is broken: that is what is waited for then.
+        in_trouble: what was reported last was such a text.
+    """
 
     parties: Sequence[Party]
     component: str
@@ -33,6 +38,8 @@ class ClientWait:
     subject: str
     started: float = field(default_factory=time.monotonic)
     next_report: float = FIRST_REPORT
+    trouble: Callable[[], str | None] = lambda: None
+    in_trouble: bool = False
 
     @property
     def seconds(self) -> float:
@@ -40,7 +47,16 @@ class ClientWait:
 
     @property
     def text(self) -> str:
-        return waiting_text(self.parties, self.component, self.attempt, self.subject, self.seconds)
+        return self.trouble() or waiting_text(
+            self.parties, self.component, self.attempt, self.subject, self.seconds
+        )
+
+    @property
+    def report_in(self) -> float:
+        """Seconds until the next report is due: at once when a connection broke or came back."""
+        changed = (self.trouble() is not None) != self.in_trouble
+        due = FIRST_REPORT if changed else self.next_report
+        return due - self.seconds
 
 
 class WaitReporter:
@@ -88,12 +104,13 @@ class WaitReporter:
                 wait = next(iter(self._open.values()), None)
                 if self._closed:
                     return
-                left = _LOOK if wait is None else wait.next_report - wait.seconds
+                left = _LOOK if wait is None else wait.report_in
                 if wait is None or left > 0:
                     # Not woken for each of the many short waits, but looking now and then.
                     self._changed.wait(min(left, _LOOK))
                     continue
                 wait.next_report = wait.seconds + NEXT_REPORT
+                wait.in_trouble = wait.trouble() is not None
                 self._reported = True
                 text = wait.text
             self._tell(text)
