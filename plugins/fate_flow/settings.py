@@ -87,7 +87,54 @@ KEYS: tuple[Key, ...] = (
     Key("SERVERS", {}, "object", "addresses of services: fateboard, proxy, servings"),
     Key("DEFAULT_MODEL_STORE_ADDRESS", {}, "object", "where model/store puts archives"),
     Key("JOB_DEFAULT_TIMEOUT", 604800, "number", "seconds after which a job is stopped", minimum=1),
-    Key("EXECUTOR", "local", "text", "Airflow executor: local, celery, or a class path", ours=True),
+    Key(
+        "EXECUTOR",
+        "local",
+        "text",
+        "Airflow executor: local, celery (needs REDIS), kubernetes, or a class path",
+        ours=True,
+    ),
+    Key(
+        "CELERY_WORKERS",
+        1,
+        "int",
+        "Celery workers at this machine, PARALLELISM tasks each; 0: all are elsewhere",
+        ours=True,
+        minimum=0,
+        maximum=64,
+    ),
+    Key(
+        "SCHEDULERS",
+        1,
+        "int",
+        "schedulers at this machine (several: not on SQLite); 0: all are elsewhere",
+        ours=True,
+        minimum=0,
+        maximum=8,
+    ),
+    Key(
+        "API_SERVERS",
+        1,
+        "int",
+        "processes of the API server, on one port (several: not on SQLite)",
+        ours=True,
+        minimum=1,
+        maximum=64,
+    ),
+    Key(
+        "OWN_API_URL",
+        "",
+        "text",
+        "where this site's processes reach its API server; empty: IP and HTTP_PORT",
+        ours=True,
+    ),
+    Key(
+        "OWN_GATEWAY",
+        "",
+        "text",
+        "where this site's processes reach its gateway, host:port; empty: IP and GRPC_PORT",
+        ours=True,
+    ),
     Key("PARALLELISM", 16, "int", "task processes at once", ours=True, minimum=3, maximum=1024),
     Key("PARTIES", [], "list", "parties hosted here (role:id); empty: all (standalone)", ours=True),
     Key(
@@ -263,11 +310,24 @@ class Settings:
 
     @property
     def http_url(self) -> str:
-        return f"http://{self.address}:{self.values['HTTP_PORT']}"
+        own = f"http://{self.address}:{self.values['HTTP_PORT']}"
+        return str(self.values.get("OWN_API_URL") or own).rstrip("/")
 
     @property
     def grpc_address(self) -> str:
-        return f"{self.address}:{self.values['GRPC_PORT']}"
+        own = f"{self.address}:{self.values['GRPC_PORT']}"
+        return str(self.values.get("OWN_GATEWAY") or own)
+
+    @property
+    def uses_celery(self) -> bool:
+        return any(
+            name == "celery" or name.endswith("CeleryExecutor") for name in self.executor_names
+        )
+
+    @property
+    def executor_names(self) -> list[str]:
+        """EXECUTOR may name several, the first being the usual one."""
+        return [name.strip() for name in str(self.values["EXECUTOR"]).split(",")]
 
     @property
     def is_loopback(self) -> bool:
@@ -401,6 +461,38 @@ def _check(key: Key, value: Any, source: str) -> Problem | None:
     return Problem(where, f"found {value!r}", allowed) if wrong_type or out_of_range else None
 
 
+def _check_size(settings: Settings) -> list[Problem]:
+    """What needs a database server, a broker or a readable address."""
+    problems = []
+    if settings.USE_LOCAL_DATABASE:
+        wanted = [
+            f"{key}: {settings.values[key]}"
+            for key in ("SCHEDULERS", "API_SERVERS")
+            if settings.values[key] > 1
+        ]
+        if settings.uses_celery:
+            wanted.append(f"EXECUTOR: {settings.EXECUTOR}")
+        problems += [
+            Problem(
+                text.partition(":")[0],
+                f"{text} while USE_LOCAL_DATABASE is true: SQLite takes one writer",
+                "USE_LOCAL_DATABASE: false with DATABASE (PostgreSQL, MySQL or MariaDB)",
+            )
+            for text in wanted
+        ]
+    if settings.uses_celery and not settings.REDIS:
+        problems.append(
+            Problem("REDIS", "empty while EXECUTOR is celery", "host, port, password of Redis")
+        )
+    url = str(settings.OWN_API_URL)
+    if url and not re.fullmatch(r"https?://[^/?#\s@]+/?", url):
+        problems.append(Problem("OWN_API_URL", f"found {url!r}", "http://host:port"))
+    place = str(settings.OWN_GATEWAY)
+    if place and not re.fullmatch(r"[^/\s@]+:\d{1,5}", place):
+        problems.append(Problem("OWN_GATEWAY", f"found {place!r}", "host:port"))
+    return problems
+
+
 def _check_together(settings: Settings) -> list[Problem]:
     problems = []
     if settings.HTTP_PORT == settings.GRPC_PORT:
@@ -416,6 +508,7 @@ def _check_together(settings: Settings) -> list[Problem]:
             )
         )
     problems += _check_storage(settings.STORAGE)
+    problems += _check_size(settings)
     problems += [
         Problem(f"AIRFLOW.{section}", f"found {options!r}", "option: value lines")
         for section, options in settings.AIRFLOW.items()

@@ -23,6 +23,7 @@ import psutil
 import yaml
 
 from fate_flow.cli import service, site
+from fate_flow.cli.airflow_config import database_urls
 from fate_flow.cli.processes import Identity, descendants, marked
 from fate_flow.client import FateFlowClient, JobState
 from fate_flow.entities import Party
@@ -217,7 +218,7 @@ class LiveSite(RunningSite):
             title = _command_line(identity)
             place = next((task for mark, task in known.items() if mark in title), None)
             # The executor's worker, which waits for the task, has a title of its own.
-            if place is None or "LocalExecutor" in title:
+            if place is None or "LocalExecutor" in title or "supervisor" in title:
                 continue
             component, _, key = place.partition(".")
             found.append(TaskProcess(identity, component, Party.parse(key or "local_0")))
@@ -244,9 +245,20 @@ class LiveSite(RunningSite):
 
     def select(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read the site's database, Airflow's tables too."""
+        if not self.settings.USE_LOCAL_DATABASE:
+            return self._select_from_server(statement, values)
         address = f"file:{self.settings.database_file}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=30)) as database:
             return database.execute(statement, values).fetchall()
+
+    def _select_from_server(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
+
+        engine = create_engine(database_urls(self.settings)[0], poolclass=NullPool)
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql(statement.replace("?", "%s"), values)
+            return [tuple(row) for row in found]
 
     def run_states(self, dag_id: str) -> list[str]:
         """States of a DAG's runs, the newest last."""

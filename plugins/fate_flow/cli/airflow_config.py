@@ -29,6 +29,7 @@ _ENGINE_NAMES = {"postgres": "postgresql", "mariadb": "mysql"}
 _EXECUTORS = {
     "local": "fate_flow.operators.executor.FateLocalExecutor",
     "celery": "CeleryExecutor",
+    "kubernetes": "KubernetesExecutor",
 }
 _HEADER = """\
 # Written by fate_flow from {source}; changes made here are lost.
@@ -50,28 +51,37 @@ def bundles(settings: Settings) -> list[dict[str, Any]]:
     return [*found, {"name": "dags-folder", "classpath": users, "kwargs": folder}]
 
 
+def driver_of(settings: Settings) -> tuple[str, str, int]:
+    """SQLAlchemy's names of the drivers of DATABASE, and the usual port.
+
+    Raises:
+        ConfigurationError: DATABASE names an unknown engine.
+    """
+    engine = str(settings.DATABASE.get("engine", "mysql")).lower()
+    engine = _ENGINE_NAMES.get(engine, engine)
+    if engine not in _DRIVERS:
+        raise ConfigurationError(
+            f"DATABASE.engine: found {engine!r}; allowed: {', '.join(_DRIVERS)}"
+        )
+    return _DRIVERS[engine]
+
+
 def database_urls(settings: Settings) -> tuple[str, str | None]:
     """Addresses of the metadata database: synchronous, asynchronous (None: Airflow derives it).
 
     Raises:
         ConfigurationError: DATABASE is incomplete or names an unknown engine.
     """
-    if settings.USE_LOCAL_DATABASE and not settings.DATABASE:
+    if settings.USE_LOCAL_DATABASE:
         return f"sqlite:///{settings.database_file}", None
     database: Mapping[str, Any] = settings.DATABASE
-    engine = str(database.get("engine", "mysql")).lower()
-    engine = _ENGINE_NAMES.get(engine, engine)
-    if engine not in _DRIVERS:
-        raise ConfigurationError(
-            f"DATABASE.engine: found {engine!r}; allowed: {', '.join(_DRIVERS)}"
-        )
+    sync, asynchronous, port = driver_of(settings)
     missing = [key for key in ("name", "user", "passwd", "host") if key not in database]
     if missing:
         raise ConfigurationError(f"DATABASE: {', '.join(missing)} missing")
-    sync, asynchronous, port = _DRIVERS[engine]
     user, password = quote_plus(str(database["user"])), quote_plus(str(database["passwd"]))
     place = f"{user}:{password}@{database['host']}:{database.get('port', port)}/{database['name']}"
-    query = "?charset=utf8mb4" if engine == "mysql" else ""
+    query = "?charset=utf8mb4" if sync.startswith("mysql") else ""
     return f"{sync}://{place}{query}", f"{asynchronous}://{place}{query}"
 
 
@@ -101,7 +111,7 @@ def sections(settings: Settings) -> Sections:
             "host": settings.IP,
             "port": str(settings.HTTP_PORT),
             "base_url": settings.http_url,
-            "workers": "1",
+            "workers": str(settings.API_SERVERS),
             "secret_key": derived_key(secret, "secret_key"),
             "expose_config": "False",
             "instance_name": "FATE-Flow",
@@ -136,8 +146,11 @@ def sections(settings: Settings) -> Sections:
             "parsing_processes": "1",
         },
     }
-    if settings.EXECUTOR == "celery":
+    if settings.uses_celery:
         result["celery"] = _celery(settings)
+        # Redis hands a task out a second time when it was not done within this time.
+        longest = max(86_400, int(settings.JOB_DEFAULT_TIMEOUT))
+        result["celery_broker_transport_options"] = {"visibility_timeout": str(longest)}
     for section, options in settings.AIRFLOW.items():
         result.setdefault(section, {}).update({k: str(v) for k, v in options.items()})
     return result
@@ -146,7 +159,7 @@ def sections(settings: Settings) -> Sections:
 def _core(settings: Settings, secret: bytes) -> dict[str, str]:
     no_login = settings.is_loopback and not settings.USE_AUTHENTICATION
     return {
-        "executor": _EXECUTORS.get(settings.EXECUTOR, settings.EXECUTOR),
+        "executor": ",".join(_EXECUTORS.get(name, name) for name in settings.executor_names),
         "parallelism": str(settings.PARALLELISM),
         "max_active_tasks_per_dag": str(settings.PARALLELISM),
         "dags_folder": str(settings.home / "dags"),
@@ -183,13 +196,21 @@ def _logging(settings: Settings) -> dict[str, str]:
     }
 
 
-def _celery(settings: Settings) -> dict[str, str]:
+def broker_url(settings: Settings) -> str:
+    """Address of Celery's broker, password included."""
     redis: Mapping[str, Any] = settings.REDIS
     password = f":{quote_plus(str(redis['password']))}@" if redis.get("password") else ""
     place = f"{password}{redis.get('host', '127.0.0.1')}:{redis.get('port', 6379)}"
+    return f"redis://{place}/{settings.REDIS_QUEUE_DB_INDEX}"
+
+
+def _celery(settings: Settings) -> dict[str, str]:
     return {
-        "broker_url": f"redis://{place}/{settings.REDIS_QUEUE_DB_INDEX}",
+        "broker_url": broker_url(settings),
         "result_backend": "db+" + database_urls(settings)[0],
+        "worker_concurrency": str(settings.PARALLELISM),
+        # Celery imports these before it forks its pool: no task pays for them.
+        "extra_celery_config": json.dumps({"imports": ["fate_flow.operators.celery_preload"]}),
     }
 
 

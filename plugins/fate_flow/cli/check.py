@@ -6,14 +6,13 @@ import datetime
 import importlib.metadata
 import platform
 import shutil
-import socket
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fate_flow.cli import airflow_config, processes, site, state
+from fate_flow.cli import airflow_config, backends, processes, site, state
 from fate_flow.errors import ConfigurationError
 from fate_flow.settings import FILE_NAME, KEYS, Settings, inspect
 from fate_flow.version import FATE_VERSION, __version__
@@ -186,17 +185,15 @@ def _check_database(settings: Settings, report: Report) -> None:
     except ConfigurationError as error:
         report.errors.append(str(error))
         return
-    if settings.USE_LOCAL_DATABASE and not settings.DATABASE:
+    if settings.USE_LOCAL_DATABASE:
         path = settings.database_file
         if path.exists():
             report.facts.append(f"database {path} {path.stat().st_size / 1e6:.1f} MB")
-    else:
-        host, port = settings.DATABASE["host"], int(settings.DATABASE.get("port", 3306))
-        try:
-            with socket.create_connection((host, port), timeout=3):
-                report.facts.append(f"database server {host}:{port} answers")
-        except OSError as error:
-            report.errors.append(f"database server {host}:{port}: {error}")
+    facts, problems = backends.examine(settings)
+    report.facts += facts
+    report.errors += problems
+    if problems:
+        return
     if settings.secret_file.exists() and not site.is_migrated(settings):
         report.warnings.append("the schema is not up to date; run: fate_flow db migrate")
 

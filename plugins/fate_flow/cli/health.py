@@ -9,6 +9,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fate_flow.cli.airflow_config import broker_url
+from fate_flow.cli.services import WORKER, kind_of
 from fate_flow.settings import Settings
 
 #: Neither a proxy of the environment nor a redirect has a place between these processes.
@@ -73,8 +75,31 @@ def gateway(settings: Settings, timeout: float = 2.0) -> str:
         return f"port {settings.GRPC_PORT}: {error.strerror or error}"
 
 
+def celery_worker(settings: Settings, name: str, timeout: float = 2.0) -> str:
+    """Empty when the worker answers through the broker, else why not."""
+    from celery import Celery
+
+    app = Celery(broker=broker_url(settings), set_as_current=False)
+    node = f"{name}@{socket.gethostname()}"
+    try:
+        answers = app.control.ping(destination=[node], timeout=timeout, limit=1)
+    except Exception as error:  # whatever the broker's client raises is the answer
+        return f"Redis: {error}"
+    finally:
+        app.close()
+    return "" if answers else f"{node} does not answer"
+
+
 CHECKS: Mapping[str, Callable[[Settings], str]] = {
     "gateway": gateway,
     "api-server": api_server,
     "scheduler": scheduler,
 }
+
+
+def check_of(name: str) -> Callable[[Settings], str] | None:
+    """How a process is asked for its health; several of a kind are asked alike."""
+    kind = kind_of(name)
+    if kind == WORKER:
+        return lambda settings: celery_worker(settings, name)
+    return CHECKS.get(kind)

@@ -142,6 +142,18 @@ def _add_service(commands: Any) -> None:
             "--timeout", type=float, default=300.0, metavar="S", help="wait at most (300 s)"
         )
     _command(actions, "stop", _stop, "end all processes of the site, tasks included")
+    run = _command(
+        actions,
+        "run",
+        _run_one,
+        "run one process of the site in the foreground, alone (a container, another machine)",
+        "example:\n  fate_flow service run celery-worker\n\n"
+        "Needs the site's folder or a copy of its fate_flow.yaml and conf/site_secret, and its\n"
+        "STORAGE. The schema must be there: fate_flow db migrate.",
+    )
+    look = _command(actions, "health", _health, "exit with 0 when one process of the site answers")
+    for parser in (run, look):
+        parser.add_argument("name", help="api-server, scheduler, gateway, celery-worker, …")
     status = _command(actions, "status", _status, "show each process, its port and health")
     status.add_argument("--json", action="store_true", help="machine-readable")
 
@@ -250,6 +262,24 @@ def _start(arguments: argparse.Namespace) -> int:
     if not foreground:
         print(f"ready: REST {settings.http_url}/v1   UI {settings.http_url}/")
     return EXIT_OK
+
+
+def _run_one(arguments: argparse.Namespace) -> int:
+    from fate_flow.cli import service
+
+    service.run_one(_settings(arguments), arguments.name)
+    return EXIT_OK
+
+
+def _health(arguments: argparse.Namespace) -> int:
+    from fate_flow.cli import health, services
+
+    settings = _settings(arguments)
+    name = services.service_named(settings, arguments.name).name
+    check = health.check_of(name)
+    problem = check(settings) if check else ""
+    print(f"{name}: {problem or 'ok'}")
+    return EXIT_FAILED if problem else EXIT_OK
 
 
 def _stop(arguments: argparse.Namespace) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from fate_flow.cli import health, processes, services, site, state, supervisor
+from fate_flow.cli import backends, health, processes, services, site, state, supervisor
 from fate_flow.cli.processes import Identity
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.settings import FILE_NAME, Settings
@@ -79,7 +80,7 @@ def start(
     """Start the site and wait until it is ready; nothing to do when it runs.
 
     Raises:
-        ConfigurationError: not a site, or a port is taken.
+        ConfigurationError: not a site, or a port is taken, or the database or Redis cannot be used.
         StartFailedError: a process of the site does not come up.
     """
     site.require_site(settings.home)
@@ -89,6 +90,7 @@ def start(
         return
     _end_left_overs(settings, say)
     check_ports(settings)
+    backends.require(settings)
     site.write_airflow_config(settings)
     if not site.is_migrated(settings):
         say("bringing the database schema up to date")
@@ -103,6 +105,19 @@ def start(
     except (StartFailedError, KeyboardInterrupt):
         stop(settings, lambda _: None)
         raise
+
+
+def run_one(settings: Settings, name: str) -> NoReturn:
+    """Become one process of the site; whoever started this one watches over it.
+
+    Raises:
+        ConfigurationError: no such process, or the database or Redis cannot be used.
+    """
+    command = services.service_named(settings, name).command
+    backends.require(settings)
+    site.write_airflow_config(settings)
+    os.chdir(settings.home)
+    os.execve(command[0], command, site.child_environment(settings))  # noqa: S606 - ours
 
 
 def _end_left_overs(settings: Settings, say: Say) -> None:
@@ -147,7 +162,7 @@ def wait_until_ready(
     while waiting:
         _fail_if_hopeless(settings, daemon)
         for name in list(waiting):
-            check = health.CHECKS.get(name)
+            check = health.check_of(name)
             problem = check(settings) if check else ""
             if problem:
                 break
@@ -238,7 +253,7 @@ def status(settings: Settings) -> list[ServiceStatus] | None:
     ]
     for service in found.get("services", []):
         pid, since = service["pid"], service["since"]
-        check = health.CHECKS.get(service["name"])
+        check = health.check_of(service["name"])
         if pid is None:
             wait = max(0.0, service["next_start"] - now)
             problem = f"ended with {service['last_exit']}, next start in {wait:.0f} s"

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from fate_flow.cli import site
+from fate_flow.errors import ConfigurationError
 from fate_flow.settings import Settings
 
 #: Time of graceful ending at a stop; the rest is killed.
@@ -13,6 +14,7 @@ STOP_SECONDS = 6.0
 #: The API server answers its last requests at once; then its interpreter spends seconds on
 #: taking its modules apart, which nobody needs.
 API_SERVER_STOP_SECONDS = 3.0
+WORKER = "celery-worker"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Service:
         command: argument vector.
         port: TCP port it listens on, if any.
         owns_tasks: its children are task processes; they must not outlive it.
+        killed: it is killed at a stop, so that it does not report its tasks as failed.
         grace: seconds from SIGTERM to SIGKILL at a stop.
     """
 
@@ -31,12 +34,14 @@ class Service:
     command: tuple[str, ...]
     port: int | None = None
     owns_tasks: bool = False
+    killed: bool = False
     grace: float = STOP_SECONDS
 
 
 def services_of(settings: Settings) -> list[Service]:
     """The processes that these settings ask for."""
     airflow = site.airflow_command
+    workers = ("--workers", str(settings.API_SERVERS))
     found = [
         Service(
             "gateway",
@@ -45,21 +50,63 @@ def services_of(settings: Settings) -> list[Service]:
         ),
         Service(
             "api-server",
-            tuple(airflow("api-server", "--workers", "1", "--port", str(settings.HTTP_PORT))),
+            tuple(airflow("api-server", *workers, "--port", str(settings.HTTP_PORT))),
             port=settings.HTTP_PORT,
             grace=API_SERVER_STOP_SECONDS,
         ),
+    ]
+    found += [
         Service(
-            "scheduler",
+            name,
             tuple(airflow("scheduler", "--skip-serve-logs")),
             owns_tasks=settings.EXECUTOR == "local" or "LocalExecutor" in settings.EXECUTOR,
-        ),
+        )
+        for name in _names("scheduler", settings.SCHEDULERS)
     ]
+    if settings.uses_celery:
+        found += [celery_worker(settings, name) for name in _names(WORKER, settings.CELERY_WORKERS)]
     if wants_dag_processor(settings):
         # The bundle of the jobs is left out on purpose: its DAGs are registered directly.
         bundles = ("-B", "fate_flow_dags", "-B", "dags-folder")
         found.append(Service("dag-processor", tuple(airflow("dag-processor", *bundles))))
     return found
+
+
+def _names(name: str, count: int) -> list[str]:
+    """``scheduler``, ``scheduler-2``, …"""
+    return [name if number == 1 else f"{name}-{number}" for number in range(1, count + 1)]
+
+
+def kind_of(name: str) -> str:
+    """The name without the number: what kind of process it is."""
+    kind, _, number = name.rpartition("-")
+    return kind if number.isdecimal() else name
+
+
+def service_named(settings: Settings, name: str) -> Service:
+    """One process by its name, whether it belongs to this machine or not.
+
+    Raises:
+        ConfigurationError: the site has no such process.
+    """
+    known = {service.name: service for service in services_of(settings)}
+    known.setdefault("scheduler", Service("scheduler", tuple(site.airflow_command("scheduler"))))
+    if settings.uses_celery:
+        known.setdefault(WORKER, celery_worker(settings, WORKER))
+    if name not in known:
+        raise ConfigurationError(
+            f"this site has no process {name!r}; allowed: {', '.join(known)}",
+            remedy="" if settings.uses_celery else f"{WORKER} needs EXECUTOR: celery",
+        )
+    return known[name]
+
+
+def celery_worker(settings: Settings, name: str) -> Service:
+    """A worker of Celery; its log server stays off, since logs lie in the site's storage."""
+    options = ("--skip-serve-logs", "--concurrency", str(settings.PARALLELISM))
+    place = ("--celery-hostname", f"{name}@%h", "--pid", str(settings.home / "run" / f"{name}.pid"))
+    command = site.airflow_command("celery", "worker", *options, *place)
+    return Service(name, tuple(command), owns_tasks=True, killed=True)
 
 
 def wants_dag_processor(settings: Settings) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 import fate_flow
-from fate_flow.cli import airflow_config
+from fate_flow.cli import airflow_config, backends
 from fate_flow.cli.processes import MARK
 from fate_flow.entities import ROLES
 from fate_flow.errors import ConfigurationError, FateFlowError
@@ -250,6 +250,8 @@ def is_migrated(settings: Settings) -> bool:
     stamp = settings.home / "run" / "schema_stamp"
     if settings.USE_LOCAL_DATABASE and not settings.database_file.exists():
         return False
+    if not settings.USE_LOCAL_DATABASE and not backends.has_schema(settings):
+        return False
     return stamp.exists() and stamp.read_text() == schema_stamp(settings)
 
 
@@ -261,6 +263,7 @@ def migrate(settings: Settings, *, force: bool = False) -> bool:
     """
     if not force and is_migrated(settings):
         return False
+    backends.require(settings)
     run_airflow(settings, "db", "migrate", log_name="db_migrate")
     if settings.USE_LOCAL_DATABASE and settings.database_file.exists():
         settings.database_file.chmod(0o600)

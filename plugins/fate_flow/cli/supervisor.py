@@ -221,7 +221,7 @@ class Supervisor:
         for worker in workers:
             worker.send(signal.SIGKILL)
         if tasks:
-            self.say(f"ending {len(tasks)} task process(es) of the scheduler")
+            self.say(f"ending {len(tasks)} task process(es) that lost their owner")
         processes.end(tasks, TASK_GRACE_SECONDS)
 
     def _restart_due(self) -> None:
@@ -255,10 +255,10 @@ class Supervisor:
         for child in self.children:
             if child.identity is None or child.popen is None:
                 continue
-            child.identity.send(signal.SIGTERM)
+            workers = _children_of(child.identity.pid) if child.service.owns_tasks else []
+            tasks += [task for worker in workers for task in processes.descendants(worker.pid)]
+            child.identity.send(signal.SIGKILL if child.service.killed else signal.SIGTERM)
             if child.service.owns_tasks:
-                workers = _children_of(child.identity.pid)
-                tasks += [task for worker in workers for task in processes.descendants(worker.pid)]
                 for worker in workers:
                     worker.send(signal.SIGKILL)
         for task in tasks:

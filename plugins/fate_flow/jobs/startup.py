@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import random
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from fate_flow import settings as site_settings
 from fate_flow.compiler.build import build_dag
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 log = logging.getLogger("fate_flow.startup")
+
+#: How often a step of the start is tried.
+ATTEMPTS = 5
 
 _state: dict[str, Any] = {"ready": False, "error": ""}
 _started = threading.Lock()
@@ -59,12 +65,8 @@ def _start() -> None:
         settings = site_settings.current()
         for folder in (settings.jobs_dir, settings.logs_dir, settings.tables_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        with create_session() as session:
-            sync_bundles(session)
-        with create_session() as session:
-            warm_up(session)
-        with create_session() as session:
-            register_shipped_dags(session)
+        for step in (sync_bundles, warm_up, register_shipped_dags):
+            _in_a_transaction(step)
         TableStore(settings.tables_dir).collect()
         Watch().start()
         _state["ready"] = True
@@ -72,6 +74,20 @@ def _start() -> None:
     except Exception as error:
         log.exception("FATE-Flow could not start")
         _state["error"] = f"{type(error).__name__}: {error}"
+
+
+def _in_a_transaction(step: Callable[[Session], object]) -> None:
+    """Do one step; again when another API server, starting too, did the same meanwhile."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with create_session() as session:
+                step(session)
+            return
+        except (IntegrityError, OperationalError, StaleDataError) as error:
+            if attempt == ATTEMPTS:
+                raise
+            log.info("%s: %s; trying again", getattr(step, "__name__", step), error.args[:1])
+            time.sleep(random.uniform(0.1, 0.5) * attempt)  # noqa: S311 - no secret
 
 
 def _wait_for_server(url: str) -> None:
