@@ -60,6 +60,11 @@ class Submission:
     board_url: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the server accepted but finds odd."""
+        return [str(text) for text in self.data.get("warnings") or ()]
+
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> Submission:
         data = answer.get("data") or {}

@@ -65,6 +65,8 @@ class SubmitJobOperator(BaseOperator):
             raise AirflowFailException(f"the job was refused:\n{error.message}") from None
         self._job_id = submission.job_id
         self.log.info("job %s submitted: %s", self._job_id, submission.board_url)
+        for warning in submission.warnings:
+            self.log.warning("%s", warning)
         if str(self.wait).lower() != "false":
             self._follow(client, self._job_id)
         return self._job_id

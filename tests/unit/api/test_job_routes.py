@@ -124,7 +124,10 @@ def test_logs_cannot_leave_the_folder(site: Site, client: TestClient, job_id: st
 
 
 def test_submit_answers_with_paths_and_model(
-    site: Site, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    site: Site,
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from fate_flow.jobs import service
 
@@ -140,6 +143,7 @@ def test_submit_answers_with_paths_and_model(
     answer = post(client, "/job/submit", body)
     assert answer["jobId"] == "1"
     assert answer["data"] == {"logs_directory": "/x", "warnings": ["w"]}
+    assert "job 1: w" in caplog.messages
     assert seen == [(DSL, CONF)]
     assert post(client, "/job/query", {"job_id": "1"})["retcode"] == 0
 

@@ -19,6 +19,7 @@ from fate_flow.client import (
     ServerUnreachableError,
     WaitTimeoutError,
 )
+from fate_flow.client.answers import Submission
 from fate_flow.client.models import Roles
 from fate_flow.entities import JobStatus
 from fate_flow.errors import DataError, FateFlowError, ProtocolError
@@ -224,12 +225,15 @@ def test_submission(client: FateFlowClient, server: RecordingServer) -> None:
             "data": {
                 "board_url": "http://b",
                 "model_info": {"model_id": "m", "model_version": "7"},
+                "warnings": ["a short key"],
             },
         },
     )
     made = client.submit_job({}, {})
     assert (made.job_id, made.model_id, made.model_version) == ("7", "m", "7")
     assert made.board_url == "http://b"
+    assert made.warnings == ["a short key"]
+    assert Submission("7").warnings == []
 
 
 def test_a_refusal_is_an_error_with_the_servers_words(

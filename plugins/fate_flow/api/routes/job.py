@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ from fate_flow.errors import (
 from fate_flow.tracking import store as tracking
 
 router = APIRouter(prefix="/job", tags=["job"])
+_log = logging.getLogger("fate_flow.jobs")
 
 _JOB_ID = "2026010112000012345612"
 _JOB = {"job_id": _JOB_ID}
@@ -92,6 +94,8 @@ def submit(body: Annotated[SubmitBody, body_of(SubmitBody)], session: DbSession)
     data = dict(result.data)
     if result.warnings:
         data["warnings"] = list(result.warnings)
+        for warning in result.warnings:
+            _log.warning("job %s: %s", result.job_id, warning)
     return answer(data, job_id=result.job_id)
 
 
