@@ -41,7 +41,7 @@ class FederatedComponentOperator(BaseOperator):
         from fate_flow.entities import Party
         from fate_flow.operators.hooks import open_gateway_channel
         from fate_flow.operators.job_logs import job_log_files
-        from fate_flow.operators.plans import read_plan
+        from fate_flow.operators.plans import read_placement, read_plan
         from fate_flow.operators.task_files import write_task_files
         from fate_flow.runtime.task_runner import TaskFailedError, TaskRun
 
@@ -55,6 +55,7 @@ class FederatedComponentOperator(BaseOperator):
             party=Party(self.role, self.party_id),
             try_number=context["ti"].try_number,
             open_channel=partial(open_gateway_channel, settings.grpc_address),
+            placement=read_placement(settings.jobs_dir, self.job_id),
         )
         write_task_files(settings.jobs_dir, self.job_id, plan, run.component, run.party)
         with job_log_files(settings.logs_dir, run.identity):

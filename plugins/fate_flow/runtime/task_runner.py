@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fate_flow.data.table import Table, TableStore
-from fate_flow.entities import ComponentPlan, Party, Plan, TaskIdentity, TaskStatus
+from fate_flow.entities import (
+    ComponentPlan,
+    Party,
+    Placement,
+    Plan,
+    TaskIdentity,
+    TaskStatus,
+)
 from fate_flow.errors import (
     RETCODE_EXCEPTION,
     AttemptSupersededError,
@@ -31,8 +38,11 @@ from fate_flow.errors import (
     PeerFailedError,
     ProtocolError,
 )
+from fate_flow.federation.channel import site_tls
 from fate_flow.federation.client import GatewaySession
 from fate_flow.federation.failures import JobCanceledError, TaskReplacedError
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.federation.sealing import Sealer
 from fate_flow.models.store import ModelStore
 from fate_flow.models.stores import ArchiveStores
 from fate_flow.runtime.component import TaskOutput
@@ -72,6 +82,7 @@ class TaskRun:
         job_id, plan, component, party: which task.
         try_number: Airflow's count of process starts, from 1.
         open_channel: makes a gRPC channel to the gateway; None for the client's own.
+        placement: at which sites the job's parties are; None: all at this one.
     """
 
     settings: Settings
@@ -81,6 +92,7 @@ class TaskRun:
     party: Party
     try_number: int = 1
     open_channel: Callable[[], Any] | None = None
+    placement: Placement | None = None
 
     @property
     def identity(self) -> TaskIdentity:
@@ -156,8 +168,9 @@ class _AttemptLoop:
         return self._spec.exchanges and len(self._run.component.parties) > 1
 
     def run(self) -> None:
-        session = self._open_session() if self._exchanges else None
+        session: GatewaySession | None = None
         try:
+            session = self._open_session() if self._exchanges else None
             self._run_attempts(session)
         except (SiteUnreachableError, GatewayUnreachableError) as error:
             self._report_failure(str(error), final=False)
@@ -310,6 +323,7 @@ class _AttemptLoop:
             timeout=float(settings.FEDERATION_TIMEOUT),
             on_wait=self._reporter.waiting_for,
             channel_factory=self._run.open_channel,
+            **site_options(settings, self._run.placement, self._identity),
         )
 
     def _tell_peers(self, session: GatewaySession | None, reason: str) -> None:
@@ -325,6 +339,27 @@ class _AttemptLoop:
             self._reporter.status(TaskStatus.FAILED.value, error=reason, final=final)
         except FateFlowError as error:
             log.warning("the failure could not be reported: %s", error)
+
+
+def site_options(
+    settings: Settings, placement: Placement | None, identity: TaskIdentity
+) -> dict[str, Any]:
+    """What a session needs for parties at other sites; nothing when all are at this one.
+
+    Raises:
+        ConfigurationError: this site's keys cannot be read.
+    """
+    if placement is None or placement.local.issuperset(identity.parties()):
+        return {"tls": site_tls(settings)}
+    sealer = Sealer(SiteIdentity.load(settings).seal_private, placement.seal_keys)
+    options: dict[str, Any] = {"tls": site_tls(settings), "sealer": sealer}
+    if not placement.home_is_local:
+        options |= {
+            "home": placement.home,
+            "ticket": placement.ticket,
+            "patience": float(settings.PEER_PATIENCE),
+        }
+    return options
 
 
 def _log_usage() -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from fate_flow.data.table import Table
-from fate_flow.entities import ComponentPlan, Party, Plan, TaskIdentity
+from fate_flow.entities import ComponentPlan, Party, Placement, Plan, TaskIdentity
 from fate_flow.errors import (
     AttemptSupersededError,
     DataError,
@@ -21,6 +21,7 @@ from fate_flow.errors import (
     ProtocolError,
 )
 from fate_flow.federation.failures import JobCanceledError, TaskReplacedError
+from fate_flow.federation.identity import SiteIdentity
 from fate_flow.runtime import registry, task_runner
 from fate_flow.runtime.component import Component, TaskOutput
 from fate_flow.runtime.inputs import output_address
@@ -132,12 +133,14 @@ class World:
     joins: list[Any] = field(default_factory=list)
     finishes: list[Any] = field(default_factory=list)
     complete: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
 
     def execute(
         self,
         *script: Callable[[Scripted], Any],
         parties: tuple[Party, ...] = (GUEST, HOST),
         try_number: int = 1,
+        placement: Placement | None = None,
     ) -> None:
         Scripted.script[:] = list(script)
         Scripted.seen.clear()
@@ -146,7 +149,9 @@ class World:
             {party.key: {"ScriptParam": {}} for party in parties}, (),
         )  # fmt: skip
         plan = Plan({"guest": [9999], "host": [10000]}, GUEST, (component,), {}, {})
-        TaskRun(self.site.settings, JOB, plan, component, GUEST, try_number).execute()
+        TaskRun(
+            self.site.settings, JOB, plan, component, GUEST, try_number, placement=placement
+        ).execute()
 
 
 @pytest.fixture
@@ -159,7 +164,8 @@ def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> World:
     registry.modules()
     monkeypatch.setitem(registry._MODULES, "Scripted", spec)
 
-    def session_of(address: str, token: str, identity: TaskIdentity, **_: Any) -> Session:
+    def session_of(address: str, token: str, identity: TaskIdentity, **options: Any) -> Session:
+        made.options = options
         made.session = Session(identity, made.joins, made.finishes, is_complete=made.complete)
         return made.session
 
@@ -434,3 +440,45 @@ def test_the_output_stands_where_the_next_component_looks(world: World) -> None:
         assert (view["table_namespace"], view["table_name"]) == address
         assert view["table_count_actual"] == 2
         assert json.dumps(view)
+
+
+def _placement(*local: Party, home: Party = GUEST) -> Placement:
+    return Placement(
+        local=frozenset(local),
+        home=home,
+        home_is_local=home in local,
+        ticket="" if home in local else "the ticket",
+        seal_keys={GUEST: "11" * 32, HOST: "22" * 32},
+        sites={"bank-b": (HOST,)},
+    )
+
+
+def test_a_component_of_several_sites_meets_at_the_home(world: World) -> None:
+    settings = world.site.settings
+    SiteIdentity.create(settings, "bank-a")
+    world.execute(_nothing, placement=_placement(GUEST, home=HOST))
+    assert world.options["home"] == HOST
+    assert world.options["ticket"] == "the ticket"
+    assert world.options["patience"] == settings.PEER_PATIENCE
+    assert world.options["sealer"].groups([HOST, GUEST]) == [(HOST,), (GUEST,)]
+    assert world.options["tls"] == SiteIdentity.load(settings).tls()
+
+
+def test_at_the_home_the_own_gateway_is_asked_and_values_are_sealed(world: World) -> None:
+    SiteIdentity.create(world.site.settings, "bank-a")
+    world.execute(_nothing, placement=_placement(GUEST))
+    assert "home" not in world.options
+    assert "ticket" not in world.options
+    assert world.options["sealer"] is not None
+
+
+def test_a_component_of_this_site_alone_meets_here(world: World) -> None:
+    world.execute(_nothing, placement=_placement(GUEST, HOST))
+    assert not {"home", "ticket", "sealer", "patience"} & world.options.keys()
+
+
+def test_a_site_without_keys_says_so(world: World) -> None:
+    with pytest.raises(TaskFailedError, match="no identity"):
+        world.execute(_nothing, placement=_placement(GUEST))
+    assert world.reporter.words == ["failed"]
+    assert "fate_flow init" in world.reporter.statuses[0]["error"]
