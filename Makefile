@@ -10,6 +10,7 @@ SITE ?= .site
 HTTP_PORT ?= 9380
 GRPC_PORT ?= 9360
 PYTEST_ARGS ?=
+BENCH ?= $(sort $(notdir $(basename $(wildcard benchmarks/*.py))))
 
 BIN := $(VENV)/bin
 # `make test` installs the package in place, which serves the other targets as well.
@@ -36,7 +37,7 @@ $(RUN_STAMP): $(SOURCES) | $(BIN)/python
 $(TEST_STAMP): setup.cfg setup.py pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the package for development (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
-		-e '.[test,dev,postgres,mysql]'
+		-e '.[test,dev,postgres,mysql,celery]'
 	@touch $@
 
 .PHONY: install
@@ -75,10 +76,12 @@ lint: $(TEST_STAMP) ## ruff, mypy, import-linter
 	@$(BIN)/lint-imports
 
 .PHONY: bench
-bench: $(TEST_STAMP) ## benchmarks; figures go to bench-results/
+bench: $(TEST_STAMP) ## benchmarks; figures go to bench-results/ (BENCH=crypto: only that one)
 	@mkdir -p bench-results
-	@shopt -s nullglob; for file in benchmarks/bench_*.py; do \
-		echo "== $$file"; $(BIN)/python "$$file" | tee "bench-results/$$(basename "$$file" .py).txt"; \
+	@for name in $(BENCH); do \
+		echo "== $$name"; options=(); \
+		if grep -q -- '"--json"' "benchmarks/$$name.py"; then options=(--json "bench-results/$$name.json"); fi; \
+		$(BIN)/python "benchmarks/$$name.py" "$${options[@]}" 2>&1 | tee "bench-results/$$name.txt"; \
 	done
 
 .PHONY: clean
