@@ -14,6 +14,7 @@ from fate_flow.api.routes import (
     job,
     model,
     newer,
+    peer,
     permission,
     pipeline,
     schedule,
@@ -65,7 +66,7 @@ def _routers() -> list[APIRouter]:
     routers = [openapi.router, job.router, data.router, table.router, tracking.router, newer.router]
     # serving before model: the last route of model takes any name below /model
     routers += [serving.router, model.router, pipeline.router, permission.router]
-    routers += [schedule.router, ui.router]
+    routers += [peer.router, schedule.router, ui.router]
     if importlib.util.find_spec("fate_flow.api.internal") is not None:
         from fate_flow.api import internal
 

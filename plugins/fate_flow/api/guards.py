@@ -35,9 +35,15 @@ def _guard(name: str, what: str, is_authorised: Callable[[Any], bool]) -> Guard:
         user = await _user_of(request)
         if not await run_in_threadpool(is_authorised, user):
             raise HTTPException(403, f"user {user.get_name()} may not {name} {what}")
+        request.state.user_name = str(user.get_name())
 
     check.__name__ = f"may_{name}"
     return check
+
+
+def user_name(request: Request) -> str:
+    """Who asks, for notes of who did what; empty while there is no authentication."""
+    return str(getattr(request.state, "user_name", ""))
 
 
 def _check_open(request: Request, settings: Settings) -> None:

@@ -18,9 +18,9 @@ from fate_flow.settings import FILE_NAME, KEYS, Settings, inspect
 from fate_flow.version import FATE_VERSION, __version__
 
 #: Less free space than this and an upload or a model may not fit.
+LOW_DISK_BYTES = 1_000_000_000
 #: The gateway renews its certificate long before.
 LOW_CERTIFICATE_DAYS = 30
-LOW_DISK_BYTES = 1_000_000_000
 _SHOWN_PACKAGES = ("apache-airflow-core", "sqlalchemy", "grpcio", "numpy", "pyarrow", "duckdb")
 _SECRET_KEYS = ("passwd", "password", "secret", "token")
 
@@ -72,8 +72,8 @@ def examine(home: Path) -> Report:
         for key in KEYS
     }
     report.facts += [f"{name} {version}" for name, version in versions().items()]
-    _check_identity(settings, report)
     _check_files(settings, report)
+    _check_identity(settings, report)
     _check_disk(settings, report)
     _check_database(settings, report)
     _check_ports(settings, report)
@@ -130,6 +130,7 @@ def _check_files(settings: Settings, report: Report) -> None:
         if settings.secret_file.exists():
             report.errors.append(str(error))
 
+
 def _check_identity(settings: Settings, report: Report) -> None:
     # Imported here: gRPC costs time that other commands need not spend.
     from fate_flow.federation.identity import SiteIdentity
@@ -168,7 +169,6 @@ def _check_identity(settings: Settings, report: Report) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if path.suffix == ".key" and mode & 0o077:
             report.errors.append(f"{path} can be read by others ({mode:04o}); chmod 600 {path}")
-
 
 
 def _check_disk(settings: Settings, report: Report) -> None:

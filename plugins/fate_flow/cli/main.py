@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from fate_flow.cli import job_commands, peer_commands
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.settings import FILE_NAME, Settings, default_home, load
 
@@ -72,6 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     check = _command(commands, "check", _check, "say what is wrong with a site, all at once")
     check.add_argument("--json", action="store_true", help="machine-readable")
+    peer_commands.add_commands(commands, _command)
+    job_commands.add_commands(commands, _command)
     _add_lint(commands)
     _add_db(commands)
     _command(commands, "env", _env, "print export lines: plain airflow commands use the site")

@@ -70,6 +70,8 @@ def initialise(
     settings = load(home)
     write_airflow_config(settings)
     return settings
+
+
 def _make_identity(home: Path, name: str, *, rename: bool) -> None:
     from fate_flow.federation.identity import SiteIdentity
 
@@ -77,8 +79,6 @@ def _make_identity(home: Path, name: str, *, rename: bool) -> None:
     identity = SiteIdentity.create(inspect(home)[0], name)
     if rename and identity.name != name:
         identity.rename(name)
-
-
 
 
 def write_airflow_config(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -35,6 +35,16 @@ VALID_DAYS = 14.0
 SHORT_DIGITS = 32
 
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._\-]{1,253}|\[[0-9A-Fa-f:.%]{2,60}\]):([0-9]{1,5})")
+#: What reading a certificate raises that was not made with care.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _DAMAGED = "Ask for the file again; it must arrive exactly as it was written"
 
 
@@ -229,7 +239,7 @@ def read(text: str) -> Invitation:
         assert isinstance(key, ec.EllipticCurvePublicKey)
         signature = bytes.fromhex(str(values.get("signature", "")))
         key.verify(signature, _canonical(document), ec.ECDSA(hashes.SHA256()))
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, *_UNREADABLE):
         raise InvitationDamagedError("the invitation was changed: its signature is wrong") from None
     return invitation
 
@@ -279,7 +289,7 @@ def _certificate(pem: str) -> x509.Certificate:
             and constraints.value.ca
             and isinstance(certificates[0].public_key(), ec.EllipticCurvePublicKey)
         )
-    except (ValueError, x509.ExtensionNotFound):
+    except _UNREADABLE:
         is_usable = False
     if not is_usable:
         raise InvitationDamagedError("the invitation's certificate is none of a site's authority")

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fate_flow.entities import Party
@@ -98,6 +98,7 @@ def test_what_is_no_invitation_is_refused_in_words(text: str, words: str) -> Non
     assert caught.value.remedy
 
 
+@settings(max_examples=400, deadline=None)
 @given(st.integers(0, len(TEXT) - 1), st.characters(codec="ascii"))
 def test_no_single_character_can_be_changed(place: int, letter: str) -> None:
     changed = TEXT[:place] + letter + TEXT[place + 1 :]

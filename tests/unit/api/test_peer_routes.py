@@ -1,0 +1,162 @@
+"""``/peer``: what is asked of an administrator, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from fate_flow.entities import Party
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.sites import invitation, own, peers
+from tests.support.invitations import OtherSite
+from tests.support.site import Site
+from tests.unit.api.test_job_routes import post
+
+BANK = OtherSite("bank-b", (Party("host", 10000),))
+
+
+@pytest.fixture
+def site(tmp_path: Path, airflow_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    made = Site.make(tmp_path / "site", airflow_template, monkeypatch, PARTIES=["guest:9999"])
+    SiteIdentity.create(made.settings, "bank-a")
+    monkeypatch.setattr(peers, "_push", lambda *_: "")  # no gateway runs here
+    yield made
+    made.close()
+
+
+def _body(other: OtherSite = BANK, **more: Any) -> dict[str, Any]:
+    text = other.text()
+    shown = invitation.read(text).short_fingerprint
+    return {"invitation": json.loads(text), "fingerprint": shown, **more}
+
+
+def test_a_life_of_a_peer(client: TestClient) -> None:
+    added = post(client, "/peer/add", _body())["data"]
+    assert added["parties"] == ["host:10000"]
+    assert added["policy"]["approval"] == "auto"
+    assert post(client, "/peer/list", {})["data"] == [added]
+    moved = post(client, "/peer/update", {"name": "bank-b", "address": "b.example:1"})["data"]
+    assert moved["address"] == "b.example:1"
+    rules = {"tables": ["shared/*"], "approval": "ask"}
+    policy = post(client, "/peer/policy", {"name": "bank-b", **rules})["data"]
+    assert policy == {"roles": ["guest", "host", "arbiter"], "components": ["*"], **rules}
+    shown = post(client, "/peer/show", {"name": "bank-b"})["data"]
+    assert (shown["policy"], shown["address"]) == (policy, "b.example:1")
+    assert shown["fingerprint"] == invitation.read(BANK.text()).fingerprint
+    assert post(client, "/peer/remove", {"name": "bank-b"})["retcode"] == 0
+    assert post(client, "/peer/list", {}) == {"retcode": 0, "retmsg": "success"}
+
+
+def test_options_of_adding(client: TestClient) -> None:
+    hub = OtherSite("hub", ())
+    body = _body(hub, may_route=False, we_dial=True)
+    assert post(client, "/peer/add", body)["data"]["we_dial"] is True
+    more = {"name": "b", "via": "hub", "policy": {"approval": "ask", "roles": ["host"]}}
+    added = post(client, "/peer/add", _body(**more))["data"]
+    assert (added["name"], added["via"], added["policy"]["roles"]) == ("b", "hub", ["host"])
+    renewed = post(client, "/peer/add", _body(renew=True))["data"]
+    assert (renewed["name"], renewed["via"]) == ("b", "hub")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fingerprint": "00" * 32}, "the fingerprint of bank-b is"),
+        ({"fingerprint": "1234"}, "at least 32 hexadecimal digits"),
+        ({"invitation": {}}, "no invitation"),
+        ({"invitation": "text"}, "invitation: found 'text'; allowed: an object"),
+        ({"via": "nobody"}, "which is no peer that is reached directly"),
+        ({"address": "x"}, "allowed: host:port"),
+        ({"name": "Bank B"}, "allowed: 1 to 40"),
+        ({"policy": {"approval": "maybe"}}, "approval: found 'maybe'"),
+        ({"we_dial": "perhaps"}, "we_dial: found 'perhaps'; allowed: true or false"),
+        ({"renew": True}, "no peer is the site bank-b"),
+    ],
+)
+def test_what_is_refused_and_why(client: TestClient, change: dict[str, Any], words: str) -> None:
+    answer = post(client, "/peer/add", {**_body(), **change})
+    assert answer["retcode"] != 0
+    assert words in answer["retmsg"]
+    assert "data" not in post(client, "/peer/list", {})
+
+
+def test_own_expired_and_taken(client: TestClient, site: Site) -> None:
+    text = own.invite(site.settings)
+    mine = {"invitation": json.loads(text), "fingerprint": invitation.read(text).fingerprint}
+    assert "of this site itself" in post(client, "/peer/add", mine)["retmsg"]
+    old = json.loads(BANK.text(days=-1))
+    answer = post(client, "/peer/add", {**_body(), "invitation": old})
+    assert "was valid until" in answer["retmsg"]
+    assert "peer invite" in answer["retmsg"]
+    post(client, "/peer/add", _body())
+    again = post(client, "/peer/add", _body(OtherSite("bank-c", BANK.parties)))
+    assert "host 10000 is at the peer bank-b already" in again["retmsg"]
+
+
+def test_a_standalone_site_has_no_peers(client: TestClient, site: Site) -> None:
+    for file in site.settings.identity_dir.iterdir():
+        file.unlink()
+    site.settings.identity_dir.rmdir()
+    answer = post(client, "/peer/add", _body())
+    assert "has no identity" in answer["retmsg"]
+    assert "fate_flow init --party" in answer["retmsg"]
+
+
+@pytest.mark.parametrize("action", ["show", "update", "remove", "policy"])
+def test_unknown_peers(client: TestClient, action: str) -> None:
+    answer = post(client, f"/peer/{action}", {"name": "nobody"})
+    assert answer["retcode"] == 101
+    assert "there is no peer 'nobody'; known: none" in answer["retmsg"]
+    assert (
+        "the following arguments are required: name"
+        in post(client, f"/peer/{action}", {})["retmsg"]
+    )
+
+
+def test_a_check_of_both_directions(
+    client: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateways are replaced: this is about what is made of their answers."""
+    post(client, "/peer/add", _body())
+    gateway = _Gateway()
+    monkeypatch.setattr("fate_flow.sites.checks.GatewayAdmin", gateway)
+    report = post(client, "/peer/check", {"name": "bank-b", "bytes": 10})["data"]
+    assert report["ok"] is True
+    assert [step["step"] for step in report["steps"]] == ["tcp", "back: tcp"]
+    assert post(client, "/peer/show", {"name": "bank-b"})["data"]["confirmed_at"]
+    gateway.back = {"ok": False, "steps": [{"step": "tcp\x1b[2J", "ok": "no", "text": "x"}]}
+    report = post(client, "/peer/check", {"name": "bank-b"})["data"]
+    assert report["ok"] is False
+    assert report["steps"][1]["step"] == "back: tcp?[2J"
+    gateway.there = [{"step": "tcp", "ok": False, "text": "refused", "remedy": "start it"}]
+    report = post(client, "/peer/check", {"name": "bank-b"})["data"]
+    assert report == {"ok": False, "steps": gateway.there}
+    assert "there is no peer" in post(client, "/peer/check", {"name": "other"})["retmsg"]
+
+
+class _Gateway:
+    there: Any = [{"step": "tcp", "ok": True, "text": "fine", "remedy": ""}]
+    back: Any = {"ok": True, "steps": there}
+
+    def of(self, *_: Any, **__: Any) -> _Gateway:
+        return self
+
+    def __enter__(self) -> _Gateway:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def set_peers(self, table: Any) -> str:
+        return str(table.digest)
+
+    def check_peer(self, *_: Any) -> Any:
+        return {"steps": self.there}
+
+    def call_peer(self, *_: Any) -> Any:
+        return self.back
