@@ -48,6 +48,7 @@ class Merger:
             return {}
         param_class = spec.param_class
         result: dict[str, dict[str, Any]] = {}
+        typed: dict[Party, tuple[Param, Sources]] = {}
         for role, ids in self.conf.roles.items():
             if role not in spec.programs:
                 continue
@@ -55,13 +56,39 @@ class Merger:
                 party = Party(role, party_id)
                 result[party.key] = {
                     "module": spec.name,
-                    param_class.conf_name: self._party(node.name, param_class, party, index),
+                    param_class.conf_name: self._party(node.name, param_class, party, index, typed),
                     "local": {"role": role, "party_id": party_id},
                     "CodePath": spec.code_path.get(role, ""),
                 }
+        if not self.is_predict:
+            self._check_agreement(node.name, param_class, typed)
         return result
 
-    def _party(self, name: str, cls: type[Param], party: Party, index: int) -> dict[str, Any]:
+    def _check_agreement(
+        self, name: str, cls: type[Param], typed: Mapping[Party, tuple[Param, Sources]]
+    ) -> None:
+        params = [param for param, _ in typed.values()]
+        for key in cls.must_agree(params):
+            values = {party: getattr(param, key) for party, (param, _) in typed.items()}
+            first, value = next(iter(values.items()))
+            other = next((party for party, found in values.items() if found != value), None)
+            if other is None:
+                continue
+            common = f"{self.conf.root}.algorithm_parameters.{name}.{key}"
+            places = [(party, typed[party][1].get((key,))) for party in (first, other)]
+            path = next((p for _, p in reversed(places) if p not in (None, common)), common)
+            found = f"{shown(value)} at {first}, but {shown(values[other])} at {other}"
+            hint = "set it in algorithm_parameters, for all parties"
+            self.report.problem(path or common, found, "one value at all parties", hint)
+
+    def _party(
+        self,
+        name: str,
+        cls: type[Param],
+        party: Party,
+        index: int,
+        typed: dict[Party, tuple[Param, Sources]],
+    ) -> dict[str, Any]:
         merged: dict[str, Any] = plain_copy(cls.defaults())
         sources: Sources = {}
         common = f"{self.conf.root}.algorithm_parameters.{name}"
@@ -73,10 +100,11 @@ class Merger:
         if isinstance(for_party, Mapping):
             self._warn_unknown(cls, for_party, own)
             self._merge(cls, merged, for_party, own, self._pick(party, index), sources)
-        typed, problems = cls.parse(merged)
+        param, problems = cls.parse(merged)
+        typed[party] = (param, sources)
         if not problems and not self.is_predict:
-            problems += typed.check_roles(self.conf.roles)
-            for doubt in typed.doubts():
+            problems += param.check_roles(self.conf.roles)
+            for doubt in param.doubts():
                 found = _located(doubt, sources, common)
                 self.report.warn(found.path, found.message, found.hint)
         self.report.add(*(_located(problem, sources, common) for problem in problems))

@@ -226,6 +226,14 @@ class Param:
         """Rules over the parties of the job (role -> party ids); paths as in :meth:`check`."""
         return iter(())
 
+    @classmethod
+    def must_agree(cls, params: Sequence[Any]) -> Sequence[str]:
+        """Keys that must have one value at all parties, given the parties' objects.
+
+        For what would make the parties wait for each other or compute nonsense.
+        """
+        return ()
+
     def doubts(self) -> Iterator[Problem]:
         """What is accepted but looks wrong, nested objects included; paths as in :meth:`check`."""
         for spec in fields(self):

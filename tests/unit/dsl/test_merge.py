@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from fate_flow.components.hetero_lr.params import HeteroLogisticParam
 from fate_flow.dsl.parser import compile_plan, compile_predict_plan, derive_predict_dsl
 from fate_flow.errors import InvalidInputError, Problem
+from tests.support.site import CONF, DSL
 from tests.unit.dsl import jobs
 
 
@@ -141,3 +144,35 @@ def test_a_short_key_and_stepwise_with_several_hosts_are_seen_at_submission() ->
     assert not list(chosen.check_roles({"guest": [1], "host": [2], "arbiter": [4]}))
     folds = HeteroLogisticParam.from_conf({**step, "cv_param": {"need_cv": True}})
     assert not list(folds.check_roles({"guest": [1], "host": [2, 3], "arbiter": [4]}))
+
+
+def _intersection(at_host: dict[str, object], **common: object) -> tuple[str, ...]:
+    """Problems of a job whose host has other parameters of Intersection."""
+    dsl, conf = copy.deepcopy(DSL), copy.deepcopy(CONF)
+    (name,) = (key for key, one in dsl["components"].items() if one["module"] == "Intersection")
+    conf["algorithm_parameters"] = {name: common}
+    conf["role_parameters"]["host"][name] = {key: [value] for key, value in at_host.items()}
+    try:
+        compile_plan(dsl, conf)
+    except InvalidInputError as error:
+        return tuple(map(str, error.problems))
+    return ()
+
+
+def test_parties_that_would_wait_for_each_other_for_ever() -> None:
+    (problem,) = _intersection({"intersect_method": "ecdh"})
+    assert problem.startswith("job_runtime_conf.role_parameters.host.")
+    assert "'rsa' at guest 9999, but 'ecdh' at host 10000" in problem
+    assert "one value at all parties" in problem
+    (problem,) = _intersection({"repeated_id_process": True})
+    assert "false at guest 9999, but true at host 10000" in problem
+    raw = {"intersect_method": "raw"}
+    assert len(_intersection({"join_role": "host", "with_encode": True}, **raw)) == 2
+    encoded = {"encode_params": {"encode_method": "sha256"}, "with_encode": True, **raw}
+    assert not _intersection({}, **encoded)
+
+
+def test_what_each_party_may_choose() -> None:
+    own = {"only_output_key": True, "join_role": "host", "sync_intersect_ids": False}
+    assert not _intersection(own)
+    assert not _intersection({"intersect_method": "RSA"})  # in any case

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -80,6 +80,15 @@ class IntersectParam(Param):
     intersect_cache_param: IntersectCacheParam = nested(IntersectCacheParam)
     repeated_id_process: bool = param(False, boolean())
     repeated_id_owner: str = param("guest", one_of("guest"))
+
+    @classmethod
+    def must_agree(cls, params: Sequence[IntersectParam]) -> Sequence[str]:
+        shared = ["intersect_method", "repeated_id_process"]
+        if all(param.intersect_method == "raw" for param in params):
+            shared += ["join_role", "with_encode"]
+            if all(param.with_encode for param in params):
+                shared.append("encode_params")
+        return shared
 
     def check(self) -> Iterator[Problem]:
         host_alone = self.intersect_method == "raw" and self.join_role == "host"
