@@ -113,10 +113,9 @@ def without_id_column(table: Table, rows: pa.Table) -> tuple[pa.Table, TableSche
     schema = replace(table.schema, header=table.schema.header[1:])
     if schema.kind is not TableKind.RAW:
         return rows.drop_columns([table.schema.header[0]]), schema
-    parts = pc.split_pattern(rows.column(VALUE), _DELIMITER, max_splits=1)
-    values = [pair[1] if len(pair) > 1 else "" for pair in parts.to_pylist()]
-    place = rows.schema.get_field_index(VALUE)
-    return rows.set_column(place, VALUE, pa.array(values, type=pa.string())), schema
+    first = f"^[^{_DELIMITER}]*{_DELIMITER}?"
+    values = pc.replace_substring_regex(rows.column(VALUE), first, "", max_replacements=1)
+    return rows.set_column(rows.schema.get_field_index(VALUE), VALUE, values), schema
 
 
 def expand(session: Session, rows: pa.Table) -> pa.Table:
