@@ -144,6 +144,9 @@ def test_every_call_of_a_task_wants_its_own_token(
     [
         ("Control", "Cancel", pb.CancelRequest(job_id=JOB, reason="x")),
         ("Control", "Reset", pb.ResetRequest(job_id=JOB)),
+        ("Control", "SetPeers", pb.SetPeersRequest(peers="[]")),
+        ("Control", "Forward", pb.ForwardRequest(peer="bank-b")),
+        ("Control", "CheckPeer", pb.CheckPeerRequest(peer="bank-b")),
         ("Status", "Waits", pb.WaitsRequest()),
         ("Status", "Mailbox", pb.MailboxRequest()),
     ],
@@ -164,12 +167,35 @@ def test_calls_of_the_site_want_the_sites_token(
     assert health == (grpc.StatusCode.OK, "")
 
 
-def test_every_method_is_in_one_of_the_two_tests_above() -> None:
+_FOR_PEERS: dict[str, Any] = {
+    "Hello": pb.HelloRequest(protocol_major=1),
+    "Call": pb.CallRequest(protocol_major=1, message_id="m", method="job.query"),
+    "Echo": iter([pb.EchoPiece(wanted=1)]),
+    "Listen": iter([pb.ListenRequest()]),
+    "Carry": iter([pb.Bytes(data=b"x")]),
+}
+
+
+@pytest.mark.parametrize("method", list(_FOR_PEERS))
+def test_nobody_is_a_peer_without_a_certificate(
+    gateway: GatewayProcess, channel: grpc.Channel, method: str
+) -> None:
+    site_token = tokens.issue_site(gateway.settings.secret())
+    code, details = _status(channel, "Peer", method, _FOR_PEERS[method], site_token)
+    assert code is grpc.StatusCode.PERMISSION_DENIED, details
+    assert "for the gateways of other sites" in details
+
+
+def test_every_method_is_in_one_of_the_tests_above() -> None:
     services = pb.DESCRIPTOR.services_by_name
     others = {m.name for name in ("Control", "Status") for m in services[name].methods}
-    assert set(services) == {"Gateway", "Control", "Status"}
+    assert set(services) == {"Gateway", "Control", "Status", "Peer"}
     assert set(_requests(pb.Caller())) == set(_METHODS)
-    assert others == {"Cancel", "Reset", "Waits", "Mailbox", "Health"}
+    assert others == {
+        *("Cancel", "Reset", "SetPeers", "Forward", "CheckPeer"),
+        *("Waits", "Mailbox", "Health"),
+    }
+    assert {m.name for m in services["Peer"].methods} == set(_FOR_PEERS)
 
 
 def test_clients_get_our_errors(gateway: GatewayProcess) -> None:
@@ -337,7 +363,7 @@ def test_a_party_of_another_site_is_named(tmp_path_factory: pytest.TempPathFacto
     try:
         with (
             process.session(GUEST, roles=PAIR) as session,
-            pytest.raises(RouteError, match="party host 10000 is not hosted here and no peer"),
+            pytest.raises(RouteError, match="party host 10000 is not hosted here and at no peer"),
         ):
             session.join()
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,18 +16,21 @@ from fate_flow.errors import FateFlowError
 from fate_flow.federation import rpc
 from fate_flow.federation.channel import Tls, open_channel, site_tls
 from fate_flow.federation.link import failure_of
+from fate_flow.federation.peers import PEER_PROTOCOL, PeerRefusedError, PeerTable
 from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.reachability import Finding
 from fate_flow.federation.tokens import issue_site
 from fate_flow.settings import Settings
 
 
 @dataclass(frozen=True)
 class Health:
-    """A gateway that answers; ``uptime`` in seconds."""
+    """A gateway that answers; ``uptime`` in seconds, ``peers_digest`` of its list of peers."""
 
     incarnation: str
     version: str
     uptime: float
+    peers_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class GatewayAdmin:
 
     def health(self) -> Health:
         reply = self._call(self._status.Health, pb.HealthRequest())
-        return Health(reply.incarnation, reply.version, reply.uptime)
+        return Health(reply.incarnation, reply.version, reply.uptime, reply.peers_digest)
 
     def cancel(self, job_id: str, reason: str) -> int:
         """End all tasks of a job with JobCanceledError; number of tasks that were told."""
@@ -104,6 +109,45 @@ class GatewayAdmin:
         """Forget a job, or one component of it, before it runs again."""
         request = pb.ResetRequest(job_id=job_id, component=component)
         return int(self._call(self._control.Reset, request).components)
+
+    def set_peers(self, peers: PeerTable) -> str:
+        """Replace the gateway's list of other sites; its digest."""
+        request = pb.SetPeersRequest(peers=peers.to_json())
+        return str(self._call(self._control.SetPeers, request).peers_digest)
+
+    def call_peer(
+        self, peer: str, method: str, body: Mapping[str, Any], timeout: float = 30.0
+    ) -> Any:
+        """Send a message to another site's API; the ``data`` of its answer.
+
+        Raises:
+            PeerUnreachableError: it did not arrive, or nobody knows whether it did.
+            PeerRefusedError: the answer was no; ``retcode`` and ``data`` are the answer's.
+        """
+        major, minor = PEER_PROTOCOL
+        call = pb.CallRequest(
+            protocol_major=major,
+            protocol_minor=minor,
+            message_id=uuid.uuid4().hex,
+            method=method,
+            body=json.dumps(body).encode(),
+        )
+        request = pb.ForwardRequest(peer=peer, call=call, timeout=timeout)
+        reply = self._call(self._control.Forward, request, timeout=timeout + self._timeout)
+        data = json.loads(reply.data or b"null")
+        if reply.code:
+            raise PeerRefusedError(f"site {peer}: {reply.text}", retcode=reply.code, data=data)
+        return data
+
+    def check_peer(self, peer: str, size: int = 8 << 20, timeout: float = 180.0) -> list[Finding]:
+        """What can be said of the connection to another site, step by step.
+
+        Args:
+            size: bytes to measure the bandwidth with.
+        """
+        request = pb.CheckPeerRequest(peer=peer, bytes=size)
+        reply = self._call(self._control.CheckPeer, request, timeout=timeout)
+        return [Finding(**step) for step in json.loads(reply.report)]
 
     def waits(self, job_id: str = "") -> list[OpenWait]:
         """Open waits, the oldest first."""
@@ -161,10 +205,10 @@ class GatewayAdmin:
     ) -> None:
         self.close()
 
-    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+    def _call(self, method: Callable[..., Any], request: Any, timeout: float | None = None) -> Any:
         metadata = (("authorization", f"Bearer {issue_site(self._secret)}"),)
         try:
-            return method(request, metadata=metadata, timeout=self._timeout)
+            return method(request, metadata=metadata, timeout=timeout or self._timeout)
         except grpc.RpcError as error:
             raise failure_of(error, self._address) or FateFlowError(
                 f"the gateway at {self._address} cannot be reached: {error.details()}",

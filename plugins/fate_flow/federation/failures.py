@@ -13,6 +13,13 @@ from fate_flow.errors import (
     ProtocolError,
     UnsupportedError,
 )
+from fate_flow.federation.access import NotForPeersError, StrangerError
+from fate_flow.federation.peers import (
+    PeerRefusedError,
+    PeerUnreachableError,
+    ProtocolVersionError,
+    SiteNotReadyError,
+)
 from fate_flow.federation.routing import RouteError
 from fate_flow.federation.store import StorageError
 from fate_flow.federation.tokens import ForeignTokenError, TokenError
@@ -46,6 +53,12 @@ _STATUS: dict[type[FateFlowError], grpc.StatusCode] = {
     ProtocolError: grpc.StatusCode.INVALID_ARGUMENT,
     TokenError: grpc.StatusCode.UNAUTHENTICATED,
     ForeignTokenError: grpc.StatusCode.PERMISSION_DENIED,
+    StrangerError: grpc.StatusCode.UNAUTHENTICATED,
+    NotForPeersError: grpc.StatusCode.PERMISSION_DENIED,
+    PeerUnreachableError: grpc.StatusCode.UNAVAILABLE,
+    PeerRefusedError: grpc.StatusCode.FAILED_PRECONDITION,
+    SiteNotReadyError: grpc.StatusCode.UNAVAILABLE,
+    ProtocolVersionError: grpc.StatusCode.FAILED_PRECONDITION,
     RouteError: grpc.StatusCode.NOT_FOUND,
     UnsupportedError: grpc.StatusCode.UNIMPLEMENTED,
     ConfigurationError: grpc.StatusCode.FAILED_PRECONDITION,

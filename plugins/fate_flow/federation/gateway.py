@@ -14,6 +14,7 @@ import logging
 import resource
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,13 @@ from fate_flow import settings as site_settings
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.federation import rpc
 from fate_flow.federation.channel import Tls, server_options, site_tls
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.federation.peer_service import PeerService
+from fate_flow.federation.relay import RelayingService
 from fate_flow.federation.routing import Router
 from fate_flow.federation.service import GatewayService
 from fate_flow.federation.site_service import ControlService, StatusService
-from fate_flow.federation.state import GatewayState
+from fate_flow.federation.state import GatewayState, read_peers
 from fate_flow.federation.store import BlobStore
 from fate_flow.version import __version__
 
@@ -39,6 +43,7 @@ LOG_FORMAT = (
 _WATCHDOG_SECONDS = 30.0
 _LONG_WAIT_SECONDS = 60.0
 _STOP_GRACE_SECONDS = 1.0
+_RENEWAL_SECONDS = 86_400.0
 
 
 @dataclass
@@ -57,23 +62,29 @@ class Gateway:
     async def start(cls, state: GatewayState, address: str, tls: Tls | None = None) -> Gateway:
         """Bind and serve.
 
+        Args:
+            tls: one authority for all; None: what the state's identity and peers ask for.
+
         Raises:
             ConfigurationError: the address cannot be bound.
         """
         server = grpc.aio.server(options=server_options())
+        relay = RelayingService(state, GatewayService(state))
         server.add_generic_rpc_handlers(
             (
-                rpc.handler("Gateway", GatewayService(state)),
-                rpc.handler("Control", ControlService(state)),
+                rpc.handler("Gateway", relay),
+                rpc.handler("Control", ControlService(state, relay)),
                 rpc.handler("Status", StatusService(state)),
+                rpc.handler("Peer", PeerService(state)),
             )
         )
         try:
-            port = (
-                server.add_insecure_port(address)
-                if tls is None
-                else server.add_secure_port(address, tls.server_credentials())
-            )
+            if tls is not None:
+                port = server.add_secure_port(address, tls.server_credentials())
+            elif state.access.identity is not None:
+                port = server.add_secure_port(address, state.access.credentials())
+            else:
+                port = server.add_insecure_port(address)
         except RuntimeError:
             port = 0
         if not port:
@@ -93,7 +104,9 @@ class Gateway:
         return cls(state, server, port)
 
     async def stop(self) -> None:
+        self.state.stopping = True
         await self.server.stop(_STOP_GRACE_SECONDS)
+        await self.state.channels.close()
         self.state.store.close()
 
 
@@ -101,18 +114,42 @@ def state_of(settings: site_settings.Settings) -> GatewayState:
     """The state of a site's gateway.
 
     Raises:
-        ConfigurationError: no secret, or PARTIES cannot be read.
+        ConfigurationError: no secret, or PARTIES, the identity or the peers cannot be read.
     """
-    folder = settings.storage_root / "gateway" / "values"
-    store = BlobStore(folder, settings.MAILBOX_MEMORY_BYTES, settings.MAILBOX_DISK_BYTES)
-    return GatewayState(settings.secret(), store, Router.from_setting(settings.PARTIES))
+    folder = settings.storage_root / "gateway"
+    store = BlobStore(folder / "values", settings.MAILBOX_MEMORY_BYTES, settings.MAILBOX_DISK_BYTES)
+    peers_file = folder / "peers.json"
+    return GatewayState(
+        settings.secret(),
+        store,
+        Router.from_setting(settings.PARTIES, read_peers(peers_file)),
+        peer_grace=float(settings.PEER_GRACE),
+        identity=SiteIdentity.load(settings) if SiteIdentity.exists(settings) else None,
+        tls=site_tls(settings) is not None,
+        api_url=settings.http_url,
+        peers_file=peers_file,
+    )
+
+
+def _renew(state: GatewayState) -> None:
+    """A new certificate when the old one has not long to go."""
+    try:
+        if state.identity is not None and state.identity.renew():
+            state.access.renewed()
+            state.channels.renewed()
+    except FateFlowError as error:
+        log.error("the gateway's certificate cannot be renewed: %s", error)
 
 
 async def _watch(state: GatewayState) -> None:
     """Writes about waits that last long, once each; forgets what nobody asks about."""
+    renewal = time.monotonic() + _RENEWAL_SECONDS
     while True:
         await asyncio.sleep(_WATCHDOG_SECONDS)
         state.rooms.purge()
+        if time.monotonic() > renewal:
+            renewal = time.monotonic() + _RENEWAL_SECONDS
+            _renew(state)
         for wait in state.waits.list():
             if wait.seconds >= _LONG_WAIT_SECONDS and not wait.reported:
                 wait.reported = True
@@ -121,8 +158,9 @@ async def _watch(state: GatewayState) -> None:
 
 async def serve(settings: site_settings.Settings, tls: Tls | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
-    tls = tls or site_tls(settings)
-    gateway = await Gateway.start(state_of(settings), f"{settings.IP}:{settings.GRPC_PORT}", tls)
+    state = state_of(settings)
+    _renew(state)
+    gateway = await Gateway.start(state, f"{settings.IP}:{settings.GRPC_PORT}", tls)
     log.info(
         "gateway %s of %s listens on %s:%d, incarnation %s",
         __version__,
@@ -131,7 +169,7 @@ async def serve(settings: site_settings.Settings, tls: Tls | None = None) -> Non
         gateway.port,
         gateway.state.incarnation,
     )
-    if tls is None and not settings.is_loopback:
+    if tls is None and state.access.identity is None and not settings.is_loopback:
         log.warning("connections are not encrypted, and other machines can reach %s", settings.IP)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -29,9 +29,33 @@ class PeerUnreachableError(FateFlowError):
 
 
 class PeerRefusedError(FateFlowError):
-    """A peer answered with a refusal; the text is the peer's."""
+    """A peer answered with a refusal; the text is the peer's.
+
+    Attributes:
+        data: what the answer carried besides.
+    """
 
     code = "peer_refused"
+
+    def __init__(
+        self, message: str, *, remedy: str = "", retcode: int | None = None, data: Any = None
+    ) -> None:
+        super().__init__(message, remedy=remedy, retcode=retcode)
+        self.data = data
+
+
+class SiteNotReadyError(FateFlowError):
+    """The API of the site that was called does not answer its own gateway."""
+
+    code = "site_not_ready"
+    remedy = "Its service may be starting; the message can be sent again"
+
+
+class ProtocolVersionError(FateFlowError):
+    """Two sites speak different versions."""
+
+    code = "peer_protocol"
+    remedy = "Bring both sites to the same major version of FATE-Flow"
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from fate_flow.entities import Party
 from fate_flow.errors import ProtocolError
 from fate_flow.federation import rpc
 from fate_flow.federation.addresses import MAX_REASON_CHARACTERS, printable
+from fate_flow.federation.peer_channels import place_of
+from fate_flow.federation.peers import Peer, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
-from fate_flow.federation.routing import PeerSite
 from fate_flow.federation.service import GatewayService
-from fate_flow.federation.state import GatewayState
+from fate_flow.federation.state import TICKET_KEY, GatewayState, metadata_of
 
 HOME_KEY = "fate-flow-home"
-TICKET_KEY = "fate-flow-ticket"
 #: For the last word about a task that was lost; a peer that cannot be reached does without.
 _FAREWELL_SECONDS = 2.0
 #: Broken connections, as grpc names them; what a peer's gateway refuses has a name of ours.
@@ -47,24 +47,24 @@ class RelayingService:
     Args:
         state: of the gateway.
         own: answers what belongs to this gateway's rooms.
-        stub_of: stub of the service Gateway at a peer.
     """
 
-    def __init__(
-        self, state: GatewayState, own: GatewayService, stub_of: Callable[[PeerSite], Any]
-    ) -> None:
+    def __init__(self, state: GatewayState, own: GatewayService) -> None:
         self._state = state
         self._own = own
-        self._stub_of = stub_of
-        self._calls: dict[str, set[Any]] = {}
+        #: Job -> open calls, and whether each is a task's Attach.
+        self._calls: dict[str, dict[Any, bool]] = {}
         self._farewells: set[asyncio.Task[None]] = set()
 
     def cancel(self, job_id: str) -> int:
-        """End the calls of a job's tasks; number of those that were open."""
-        calls = self._calls.get(job_id, set())
-        for call in list(calls):
+        """End the calls of a job's tasks; number of tasks."""
+        calls = dict(self._calls.get(job_id, {}))
+        for call in calls:
             call.cancel()
-        return len(calls)
+        return sum(calls.values())
+
+    def _stub_of(self, peer: Peer) -> Any:
+        return self._state.channels.stub(peer, "Gateway")
 
     # -- the methods of the service ---------------------------------------------------------
 
@@ -116,35 +116,40 @@ class RelayingService:
     ) -> pb.SendReply:
         async with self._state.answering(context, "Send"):
             site = self._site(context)
-            if site is None:
-                return await self._own.Send(requests, context)
-            self._state.authenticate(context)
-            first = await anext(requests, None)
-            if not isinstance(first, pb.SendRequest):
-                raise ProtocolError("a value came without a header")
-            async with self._passing_on(site, first.header.caller, context) as passed:
-                call = passed(self._stub_of(site).Send, _chain(first, requests))
-                reply: pb.SendReply = await call
-                return reply
-        raise AssertionError("answering() ends the call")
+            if site is not None:
+                return await self._send(site, requests, context)
+        # Outside: it answers its errors itself.
+        return await self._own.Send(requests, context)
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _site(self, context: Any) -> PeerSite | None:
+    def _site(self, context: Any) -> Peer | None:
         """The site whose gateway is meant; None: this one.
 
         Raises:
             RouteError: nobody knows where the party is.
         """
-        named = _metadata(context, HOME_KEY)
-        if not named:
+        named = metadata_of(context, HOME_KEY)
+        # A peer's calls end here: it cannot speak to third sites in our name.
+        if not named or self._state.peer_of(context) is not None:
             return None
         try:
             home = Party.parse(named)
         except ValueError:
             raise ProtocolError(f"{printable(named)!r} is not a party") from None
         found = self._state.router.resolve(home)
-        return found if isinstance(found, PeerSite) else None
+        return found if isinstance(found, Peer) else None
+
+    async def _send(
+        self, site: Peer, requests: AsyncIterator[pb.SendRequest | rpc.Piece], context: Any
+    ) -> pb.SendReply:
+        self._state.authenticate(context)
+        first = await anext(requests, None)
+        if not isinstance(first, pb.SendRequest):
+            raise ProtocolError("a value came without a header")
+        async with self._passing_on(site, first.header.caller, context) as passed:
+            reply: pb.SendReply = await passed(self._stub_of(site).Send, _chain(first, requests))
+            return reply
 
     async def _events(self, method: str, request: Any, context: Any) -> AsyncIterator[Any]:
         async with self._state.answering(context, method):
@@ -166,7 +171,7 @@ class RelayingService:
         return await getattr(self._own, method)(request, context)
 
     async def _attach(
-        self, site: PeerSite, requests: AsyncIterator[pb.AttachRequest], context: Any
+        self, site: Peer, requests: AsyncIterator[pb.AttachRequest], context: Any
     ) -> AsyncIterator[pb.AttachEvent]:
         async with self._state.answering(context, "Attach"):
             self._state.authenticate(context)
@@ -178,9 +183,10 @@ class RelayingService:
                     async for event in call:
                         yield event
                 finally:
-                    has_left = writer.done() and not writer.cancelled() and writer.result()
                     writer.cancel()
-                    if not has_left:
+                    if self._state.stopping:
+                        call.cancel()
+                    elif not _has_left(writer):
                         self._tell_lost(call)
 
     def _tell_lost(self, call: Any) -> None:
@@ -202,7 +208,7 @@ class RelayingService:
 
     @contextlib.asynccontextmanager
     async def _passing_on(
-        self, site: PeerSite, caller: pb.Caller, context: Any, *, keep: bool = False
+        self, site: Peer, caller: pb.Caller, context: Any, *, keep: bool = False
     ) -> AsyncIterator[Callable[..., Any]]:
         """Check who calls; gives what makes the call at the other gateway; its errors go back.
 
@@ -215,13 +221,13 @@ class RelayingService:
         """
         job_id = self._state.claims(context, caller).job_id
         self._state.rooms.check(job_id)
-        metadata = ((TICKET_KEY, _metadata(context, TICKET_KEY)),)
+        metadata = ((TICKET_KEY, metadata_of(context, TICKET_KEY)),)
         made: list[Any] = []
 
         def passed(method: Any, *arguments: Any) -> Any:
             call = method(*arguments, metadata=metadata, timeout=context.time_remaining())
             made.append(call)
-            self._calls.setdefault(job_id, set()).add(call)
+            self._calls.setdefault(job_id, {})[call] = keep
             return call
 
         try:
@@ -232,28 +238,36 @@ class RelayingService:
             raise
         except grpc.aio.AioRpcError as error:
             self._state.rooms.check(job_id)
-            await context.abort(*_refusal(site, error))
+            await context.abort(*await self._refusal(site, error))
+        except PeerUnreachableError as error:
+            # Without the name of an error: the task shall try again.
+            await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
         finally:
             for call in made:
                 if not keep:
                     call.cancel()
-                self._calls[job_id].discard(call)
-            if not self._calls.get(job_id, {job_id}):
-                del self._calls[job_id]
+                self._calls[job_id].pop(call, None)
+            if not self._calls.get(job_id):
+                self._calls.pop(job_id, None)
+
+    async def _refusal(
+        self, site: Peer, error: grpc.aio.AioRpcError
+    ) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+        """How the error of the other gateway, or of the way there, is passed on to the task."""
+        details = printable(error.details() or "", MAX_REASON_CHARACTERS + 200)
+        for key, value in error.trailing_metadata() or ():
+            if key == rpc.ERROR_KEY:
+                return error.code(), details, ((rpc.ERROR_KEY, str(value)),)
+        if error.code() in _BROKEN:
+            cause = await self._state.channels.cause(site, error)
+            text = f"{place_of(site)} cannot be reached: {cause}"
+            return grpc.StatusCode.UNAVAILABLE, text, ()
+        return error.code(), details, ()
 
 
-def _refusal(
-    site: PeerSite, error: grpc.aio.AioRpcError
-) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
-    """How the error of the other gateway, or of the way there, is passed on to the task."""
-    details = printable(error.details() or "", MAX_REASON_CHARACTERS + 200)
-    for key, value in error.trailing_metadata() or ():
-        if key == rpc.ERROR_KEY:
-            return error.code(), details, ((rpc.ERROR_KEY, str(value)),)
-    if error.code() in _BROKEN:
-        text = f"site {site.name} ({site.address}) cannot be reached: {details}"
-        return grpc.StatusCode.UNAVAILABLE, text, ()
-    return error.code(), details, ()
+def _has_left(writer: asyncio.Future[bool]) -> bool:
+    ended = writer.done() and not writer.cancelled() and writer.exception() is None
+    return ended and writer.result()
 
 
 async def _write_all(
@@ -276,10 +290,3 @@ async def _chain(
     yield first
     async for piece in more:
         yield piece
-
-
-def _metadata(context: Any, key: str) -> str:
-    for name, value in context.invocation_metadata() or ():
-        if name == key and isinstance(value, str):
-            return value
-    return ""

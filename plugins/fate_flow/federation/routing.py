@@ -1,26 +1,25 @@
-"""Where a party is: hosted by this site, or reached through the gateway of a peer site.
+"""Where a party is: hosted by this site, or by one of the peers.
 
-Two sites work like this: every message names job, component, attempt, variable, tag, sender
-and receivers, so a gateway can pass on what is not for its own parties, over mTLS, to the
-address that :class:`Router` gives. Attempts have one coordinator; for a component whose
-parties are spread over sites that is the gateway of the job's initiator, and the others relay
-the joins of their own tasks to it. This version delivers to local parties only.
+Tasks talk to the gateway of their own site. Attempts have one coordinator and values one
+mailbox: for a job that spans sites they are at the gateway of the initiator's site, to which
+the others relay the calls of their tasks (relay.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fate_flow.entities import ROLES, Party
-from fate_flow.errors import ConfigurationError, FateFlowError, UnsupportedError
+from fate_flow.errors import ConfigurationError, FateFlowError
+from fate_flow.federation.peers import Peer, PeerTable
 
 
 class RouteError(FateFlowError):
     """Nobody knows where a party is."""
 
     code = "no_route"
-    remedy = "List the party under PARTIES of the site that hosts it"
+    remedy = "List the party under PARTIES of the site that hosts it, or add its site as a peer"
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,7 @@ class Local:
     """The party's tasks run at this site."""
 
 
-@dataclass(frozen=True)
-class PeerSite:
-    """The party's tasks run at another site.
-
-    Attributes:
-        name: for texts.
-        address: host:port of its gateway.
-    """
-
-    name: str
-    address: str
-
-
-Destination = Local | PeerSite
+Destination = Local | Peer
 _LOCAL = Local()
 
 
@@ -51,21 +37,33 @@ class Router:
 
     Attributes:
         hosted: parties of this site; None: all that no peer hosts (standalone).
-        peers: where the others are.
+        peers: the other sites.
+
+    Raises:
+        ConfigurationError: a peer speaks for a party of this site.
     """
 
     hosted: frozenset[Party] | None = None
-    peers: Mapping[Party, PeerSite] = field(default_factory=dict)
+    peers: PeerTable = field(default_factory=PeerTable)
+
+    def __post_init__(self) -> None:
+        for party in sorted(self.hosted or ()):
+            peer = self.peers.of_party(party)
+            if peer is not None:
+                raise ConfigurationError(
+                    f"{party} is hosted here (PARTIES) and is a party of peer {peer.name}",
+                    remedy="A party has one site; change PARTIES or the parties of the peer",
+                )
 
     @classmethod
-    def from_setting(cls, parties: Iterable[object]) -> Router:
+    def from_setting(cls, parties: Iterable[object], peers: PeerTable | None = None) -> Router:
         """Router of the setting ``PARTIES`` (``role:id`` each; empty: all parties).
 
         Raises:
-            ConfigurationError: an entry is not a party.
+            ConfigurationError: an entry is not a party, or a peer has it too.
         """
         hosted = frozenset(_party(entry) for entry in parties)
-        return cls(hosted or None)
+        return cls(hosted or None, peers or PeerTable())
 
     def resolve(self, party: Party) -> Destination:
         """Where a party is.
@@ -73,25 +71,20 @@ class Router:
         Raises:
             RouteError: not here and at no peer.
         """
-        if party in self.peers:
-            return self.peers[party]
+        peer = self.peers.of_party(party)
+        if peer is not None:
+            return peer
         if self.hosted is None or party in self.hosted:
             return _LOCAL
-        raise RouteError(f"party {party} is not hosted here and no peer is configured")
+        raise RouteError(f"party {party} is not hosted here and at no peer")
 
-    def require_local(self, parties: Iterable[Party]) -> None:
+    def require_known(self, parties: Iterable[Party]) -> None:
         """
         Raises:
             RouteError: one of them is nowhere.
-            UnsupportedError: one of them is at a peer, which this version does not reach.
         """
         for party in parties:
-            destination = self.resolve(party)
-            if isinstance(destination, PeerSite):
-                raise UnsupportedError(
-                    f"party {party} is at site {destination.name} ({destination.address}), "
-                    "and this version's gateway delivers to parties of its own site only"
-                )
+            self.resolve(party)
 
 
 def _party(entry: object) -> Party:

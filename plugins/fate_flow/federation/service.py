@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fate_flow.entities import Party
@@ -67,14 +68,19 @@ class GatewayService:
                 events.put_nowait(pb.AttachEvent(over=over))
 
             member.push = push
-            reader = asyncio.ensure_future(self._listen(requests, room, member, events))
+            grace = _Grace(
+                self._rooms.grace
+                if self._state.peer_of(context) is None
+                else self._state.peer_grace
+            )
+            reader = asyncio.ensure_future(self._listen(requests, room, member, events, grace))
             try:
                 yield pb.AttachEvent(welcome=pb.Welcome(incarnation=self._state.incarnation))
                 while (event := await events.get()) is not None:
                     yield event
             finally:
                 reader.cancel()
-                room.detach(member, push, self._rooms.grace)
+                room.detach(member, push, grace.seconds)
 
     async def _listen(
         self,
@@ -82,12 +88,17 @@ class GatewayService:
         room: Room,
         member: Member,
         events: asyncio.Queue[pb.AttachEvent | None],
+        grace: _Grace,
     ) -> None:
         try:
             async for request in requests:
                 kind = request.WhichOneof("what")
                 if kind == "leave":
                     room.leave(member)
+                    return
+                if kind == "lost":
+                    # Its site's gateway knows that it was the task, not the way between us.
+                    grace.seconds = self._rooms.grace
                     return
                 if kind == "acknowledge":
                     self._acknowledge(room, member, request.acknowledge)
@@ -114,7 +125,7 @@ class GatewayService:
         async with self._state.answering(context, "Join"):
             room, member = self._caller(request.caller, context)
             parties = _parties(request.parties)
-            self._state.router.require_local(sorted(parties))
+            self._state.router.require_known(sorted(parties))
             after = request.after_attempt
             if not -1 <= after < _MAX_COUNT:
                 raise ProtocolError(f"{after} is not an attempt number")
@@ -205,7 +216,7 @@ class GatewayService:
                 f"{', '.join(map(str, sorted(strangers)))} cannot receive from {member.party}: "
                 f"not another party of {room.component}"
             )
-        self._state.router.require_local(receivers)
+        self._state.router.require_known(receivers)
         return [
             Slot(header.variable, header.tag, member.party, receiver)
             for receiver in sorted(receivers)
@@ -300,6 +311,13 @@ class GatewayService:
             )
         room = self._rooms.room(claims.job_id, claims.component)
         return room, room.member(claims.party, caller.session_id)
+
+
+@dataclass
+class _Grace:
+    """Seconds that a task has to come back when its stream has broken."""
+
+    seconds: float
 
 
 class _Progress:

@@ -1,15 +1,20 @@
-"""The services for the site itself: control (cancel, reset) and status."""
+"""The services for the site itself: control (jobs, peers) and status."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from fate_flow.federation.addresses import MAX_REASON_CHARACTERS, check_name, printable
 from fate_flow.federation.attempts import Room
 from fate_flow.federation.diagnosis import Wait
+from fate_flow.federation.peer_calls import check, forward
+from fate_flow.federation.peers import PeerTable
 from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.relay import RelayingService
 from fate_flow.federation.state import GatewayState, ref, refs
 from fate_flow.version import __version__
 
@@ -17,15 +22,17 @@ from fate_flow.version import __version__
 class ControlService:
     """Service ``Control`` of the proto: for the site's own API."""
 
-    def __init__(self, state: GatewayState) -> None:
+    def __init__(self, state: GatewayState, relay: RelayingService) -> None:
         self._state = state
+        self._relay = relay
 
     async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.CancelReply:  # noqa: N802
         async with self._state.answering(context, "Cancel"):
             self._state.require_site(context)
             check_name("job id", request.job_id)
             reason = printable(request.reason, MAX_REASON_CHARACTERS) or "no reason given"
-            return pb.CancelReply(tasks=self._state.rooms.cancel(request.job_id, reason))
+            told = self._state.rooms.cancel(request.job_id, reason)
+            return pb.CancelReply(tasks=told + self._relay.cancel(request.job_id))
         raise AssertionError("answering() ends the call")
 
     async def Reset(self, request: pb.ResetRequest, context: Any) -> pb.ResetReply:  # noqa: N802
@@ -34,6 +41,27 @@ class ControlService:
             check_name("job id", request.job_id)
             count = self._state.rooms.reset(request.job_id, request.component)
             return pb.ResetReply(components=count)
+        raise AssertionError("answering() ends the call")
+
+    async def SetPeers(self, request: pb.SetPeersRequest, context: Any) -> pb.SetPeersReply:  # noqa: N802
+        async with self._state.answering(context, "SetPeers"):
+            self._state.require_site(context)
+            self._state.set_peers(PeerTable.from_json(request.peers))
+            return pb.SetPeersReply(peers_digest=self._state.router.peers.digest)
+        raise AssertionError("answering() ends the call")
+
+    async def Forward(self, request: pb.ForwardRequest, context: Any) -> pb.CallReply:  # noqa: N802
+        async with self._state.answering(context, "Forward"):
+            self._state.require_site(context)
+            return await forward(self._state, request)
+        raise AssertionError("answering() ends the call")
+
+    async def CheckPeer(self, request: pb.CheckPeerRequest, context: Any) -> pb.CheckPeerReply:  # noqa: N802
+        async with self._state.answering(context, "CheckPeer"):
+            self._state.require_site(context)
+            findings = await check(self._state, request.peer, request.bytes)
+            report = json.dumps([asdict(finding) for finding in findings])
+            return pb.CheckPeerReply(report=report.encode())
         raise AssertionError("answering() ends the call")
 
 
@@ -46,7 +74,10 @@ class StatusService:
     async def Health(self, request: pb.HealthRequest, context: Any) -> pb.HealthReply:  # noqa: N802
         uptime = time.monotonic() - self._state.started
         return pb.HealthReply(
-            incarnation=self._state.incarnation, version=__version__, uptime=uptime
+            incarnation=self._state.incarnation,
+            version=__version__,
+            uptime=uptime,
+            peers_digest=self._state.router.peers.digest,
         )
 
     async def Waits(self, request: pb.WaitsRequest, context: Any) -> pb.WaitsReply:  # noqa: N802

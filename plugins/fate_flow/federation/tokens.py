@@ -1,5 +1,6 @@
 """Tokens: a task's speaks for one party in one component of one job, a site's for the site,
-a transfer's opens one model for FATE-Serving.
+a transfer's opens one model for FATE-Serving, a job's ticket lets the tasks of other sites
+take part at this site's gateway.
 
 ``base64url(claims JSON) "." base64url(HMAC-SHA256)``. The kinds are signed with different
 keys derived from the site's secret, so that one can never pass for another.
@@ -14,6 +15,7 @@ import hmac
 import json
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from fate_flow.errors import FateFlowError
 _TASK_KEY = b"fate-flow task token 1"
 _SITE_KEY = b"fate-flow site token 1"
 _TRANSFER_KEY = b"fate-flow transfer token 1"
+_TICKET_KEY = b"fate-flow ticket 1"
 _MAX_LENGTH = 2048
 _FORM = re.compile(r"[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+")
 
@@ -39,6 +42,21 @@ class ForeignTokenError(TokenError):
 
     code = "foreign_token"
     remedy = "A task may only speak for its own party, within its own component"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a job's ticket says.
+
+    Attributes:
+        job_id: the only job it is good for.
+        parties: whose tasks may use it.
+        expires: Unix time, seconds.
+    """
+
+    job_id: str
+    parties: frozenset[Party]
+    expires: float
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,30 @@ def verify_transfer(secret: bytes, token: str) -> tuple[str, str]:
     """
     claims = _open(secret, _TRANSFER_KEY, token)
     return claims["namespace"], claims["name"]
+
+
+def issue_ticket(secret: bytes, *, job_id: str, parties: Iterable[Party], ttl: float) -> str:
+    """For one other site: its parties' tasks may take part in a job at this site's gateway.
+
+    The gateway takes it only together with that site's certificate.
+    """
+    claims = {
+        "job": job_id,
+        "parties": sorted(party.key for party in parties),
+        "exp": round(time.time() + ttl, 3),
+    }
+    return _sign(secret, _TICKET_KEY, claims)
+
+
+def verify_ticket(secret: bytes, ticket: str) -> Ticket:
+    """What a ticket says.
+
+    Raises:
+        TokenError: it is not one of this site's valid tickets.
+    """
+    claims = _open(secret, _TICKET_KEY, ticket)
+    parties = frozenset(Party.parse(key) for key in claims["parties"])
+    return Ticket(claims["job"], parties, claims["exp"])
 
 
 def _key(secret: bytes, purpose: bytes) -> bytes:

@@ -64,3 +64,21 @@ def test_no_changed_token_passes(position: int, change: int) -> None:
 def test_a_role_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match="role 'boss'"):
         tokens.issue(SECRET, job_id="J", component="c", role="boss", party_id=1, ttl=1)
+
+
+def test_a_ticket_is_for_one_job_and_its_parties() -> None:
+    parties = [Party("host", 10000), Party("arbiter", 10000)]
+    text = tokens.issue_ticket(SECRET, job_id="J", parties=parties, ttl=60)
+    ticket = tokens.verify_ticket(SECRET, text)
+    assert (ticket.job_id, ticket.parties) == ("J", frozenset(parties))
+    for wrong in (
+        lambda: tokens.verify(SECRET, text),
+        lambda: tokens.verify_ticket(SECRET, _token()),
+        lambda: tokens.verify_ticket(b"other", text),
+    ):
+        with pytest.raises(TokenError, match="not signed by this site"):
+            wrong()
+    with pytest.raises(TokenError, match="expired"):
+        tokens.verify_ticket(
+            SECRET, tokens.issue_ticket(SECRET, job_id="J", parties=parties, ttl=-1)
+        )

@@ -1,0 +1,180 @@
+"""What other sites' gateways may ask of this one: who are you, a message for your API, an echo."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import http.client
+import json
+import logging
+import time
+import urllib.parse
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fate_flow.errors import ProtocolError, UnsupportedError
+from fate_flow.federation.addresses import CHUNK_BYTES, MAX_MESSAGE_BYTES, check_name, printable
+from fate_flow.federation.peers import PEER_PROTOCOL, Peer, ProtocolVersionError, SiteNotReadyError
+from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.state import GatewayState, refs
+from fate_flow.federation.tokens import issue_site
+from fate_flow.version import __version__
+
+log = logging.getLogger("fate_flow.gateway")
+
+#: Body and answer of a message; the rest of the gRPC message is for its names.
+MAX_BODY_BYTES = MAX_MESSAGE_BYTES - (1 << 16)
+#: One echo asks for no more than this, so that a measurement stays one.
+MAX_ECHO_BYTES = 256 << 20
+_API_PATH = "/v1/internal/peer"
+_API_SECONDS = 60.0
+_REMEMBERED = 10_000
+
+
+class PeerService:
+    """Service ``Peer`` of the proto."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+        self._seen: dict[str, collections.OrderedDict[str, None]] = {}
+
+    async def Hello(self, request: pb.HelloRequest, context: Any) -> pb.HelloReply:  # noqa: N802
+        async with self._state.answering(context, "Hello"):
+            peer = self._state.require_peer(context)
+            check_version(request.protocol_major, request.protocol_minor)
+            major, minor = PEER_PROTOCOL
+            identity = self._state.identity
+            return pb.HelloReply(
+                protocol_major=major,
+                protocol_minor=minor,
+                version=__version__,
+                site_id=identity.site_id if identity is not None else "",
+                time=time.time(),
+                parties=refs(sorted(self._state.router.hosted or ())),
+                your_parties=refs(peer.parties),
+            )
+        raise AssertionError("answering() ends the call")
+
+    async def Call(self, request: pb.CallRequest, context: Any) -> pb.CallReply:  # noqa: N802
+        async with self._state.answering(context, "Call"):
+            peer = self._state.require_peer(context)
+            check_version(request.protocol_major, request.protocol_minor)
+            check_name("method", request.method)
+            check_name("message id", request.message_id)
+            if len(request.body) > MAX_BODY_BYTES:
+                raise ProtocolError(
+                    f"a message of {len(request.body)} bytes; allowed: {MAX_BODY_BYTES}"
+                )
+            self._remember(peer, request.message_id)
+            left = context.time_remaining()
+            timeout = min(left if left is not None else _API_SECONDS, 600.0)
+            return await asyncio.to_thread(self._post, peer, request, timeout)
+        raise AssertionError("answering() ends the call")
+
+    async def Echo(  # noqa: N802
+        self, requests: AsyncIterator[pb.EchoPiece], context: Any
+    ) -> AsyncIterator[pb.EchoPiece]:
+        async with self._state.answering(context, "Echo"):
+            self._state.require_peer(context)
+            total = 0
+            async for piece in requests:
+                total += piece.wanted
+                if piece.wanted < 0 or total > MAX_ECHO_BYTES:
+                    raise ProtocolError(
+                        f"an echo of {total} bytes was asked for; allowed: {MAX_ECHO_BYTES}"
+                    )
+                left = piece.wanted
+                while left > 0:
+                    size = min(left, CHUNK_BYTES)
+                    yield pb.EchoPiece(data=bytes(size))
+                    left -= size
+
+    async def Listen(  # noqa: N802
+        self, requests: AsyncIterator[pb.ListenRequest], context: Any
+    ) -> AsyncIterator[pb.Knock]:
+        async with self._state.answering(context, "Listen"):
+            peer = self._state.require_peer(context)
+            async for knock in self._tunnel().listen(peer, requests, context):
+                yield knock
+
+    async def Carry(  # noqa: N802
+        self, requests: AsyncIterator[pb.Bytes], context: Any
+    ) -> AsyncIterator[pb.Bytes]:
+        async with self._state.answering(context, "Carry"):
+            peer = self._state.require_peer(context)
+            async for piece in self._tunnel().carry(peer, requests, context):
+                yield piece
+
+    def _tunnel(self) -> Any:
+        if self._state.tunnel is None:
+            raise UnsupportedError("this gateway connects no sites to each other")
+        return self._state.tunnel
+
+    def _remember(self, peer: Peer, message_id: str) -> None:
+        """
+        Raises:
+            ProtocolError: this very message came before; who sends again makes a new one.
+        """
+        seen = self._seen.setdefault(peer.site_id, collections.OrderedDict())
+        if message_id in seen:
+            raise ProtocolError(f"message {message_id} came before: a replay is not taken")
+        seen[message_id] = None
+        if len(seen) > _REMEMBERED:
+            seen.popitem(last=False)
+
+    def _post(self, peer: Peer, request: pb.CallRequest, timeout: float) -> pb.CallReply:
+        """Hand a message to the site's API; blocks."""
+        try:
+            body = json.loads(request.body or b"null")
+        except ValueError:
+            raise ProtocolError("the body of a message is not JSON") from None
+        document = {
+            "method": request.method,
+            "body": body,
+            "protocol": [request.protocol_major, request.protocol_minor],
+            "message_id": request.message_id,
+        }
+        url = urllib.parse.urlsplit(self._state.api_url)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout)
+        headers = {
+            "Authorization": f"Bearer {issue_site(self._state.secret)}",
+            "Content-Type": "application/json",
+            "X-Fate-Flow-Peer": peer.name,
+        }
+        try:
+            connection.request("POST", _API_PATH, json.dumps(document), headers)
+            answer = connection.getresponse()
+            content = answer.read(MAX_BODY_BYTES + 1)
+        except (OSError, http.client.HTTPException) as error:
+            log.warning("the API does not take a message of %s: %s", peer.name, error)
+            raise SiteNotReadyError("the API of the site does not answer its gateway") from None
+        finally:
+            connection.close()
+        return _reply(answer.status, content)
+
+
+def check_version(major: int, minor: int) -> None:
+    """
+    Raises:
+        ProtocolVersionError: of another major version than ours.
+    """
+    if major != PEER_PROTOCOL[0]:
+        ours = ".".join(map(str, PEER_PROTOCOL))
+        raise ProtocolVersionError(
+            f"the other site speaks version {major}.{minor} of what sites say to each other, "
+            f"this one {ours}"
+        )
+
+
+def _reply(status: int, content: bytes) -> pb.CallReply:
+    if len(content) > MAX_BODY_BYTES:
+        raise ProtocolError(f"the answer has more than {MAX_BODY_BYTES} bytes")
+    try:
+        found = json.loads(content)
+        code = int(found["code"] if "code" in found else found["retcode"])
+        text = str(found.get("retmsg", ""))
+        data = json.dumps(found.get("data")).encode()
+    except (ValueError, KeyError, TypeError):
+        log.error("the API answered a peer's message with status %d: %.200r", status, content)
+        raise SiteNotReadyError(f"the API of the site answered with status {status}") from None
+    return pb.CallReply(code=code, text=printable(text, 4000), data=data)
