@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from fate_flow.entities import TaskIdentity
 
@@ -210,6 +210,9 @@ class _Tee(io.TextIOBase):
 
     def isatty(self) -> bool:
         return self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # ``buffer`` and the like: past the copy
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

@@ -81,6 +81,10 @@ def test_a_component_has_its_schedule_its_platform_lines_and_what_it_printed(
         logging.getLogger("fate_flow.federation").info("of the platform")
         print("printed")
         print("complained", file=sys.stderr)
+        assert sys.stdout.encoding
+        assert not sys.stdout.isatty()
+        sys.stdout.buffer.write(b"bytes\n")
+        sys.stdout.flush()
         raise ValueError("no good")
     folder = tmp_path / JOB / "guest" / "9999" / "dataio_0"
     begin, end = (folder / "fate_flow_schedule.log").read_text().splitlines()
@@ -92,7 +96,8 @@ def test_a_component_has_its_schedule_its_platform_lines_and_what_it_printed(
     assert "of the component" not in platform
     assert (folder / "std.log").read_text() == "printed\ncomplained\n"
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("printed\n", "complained\n")
+    assert sorted(shown.out.splitlines()) == ["bytes", "printed"]
+    assert shown.err == "complained\n"
 
 
 def test_a_folder_that_cannot_be_made_or_was_removed_stops_nothing(tmp_path: Path) -> None:
