@@ -9,6 +9,10 @@ VENV ?= .venv
 SITE ?= .site
 HTTP_PORT ?= 9380
 GRPC_PORT ?= 9360
+# Of `make demo-sites`: a folder for three sites, and the first of three ports each.
+SITES ?= .sites
+SITES_HTTP_PORT ?= 9480
+SITES_GRPC_PORT ?= 9460
 PYTEST_ARGS ?=
 BENCH ?= $(sort $(notdir $(basename $(wildcard benchmarks/*.py))))
 
@@ -21,7 +25,7 @@ SOURCES := setup.cfg setup.py pyproject.toml MANIFEST.in constraints.txt \
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo
 	@echo "variables: PYTHON=python3.12 VENV=.venv SITE=.site HTTP_PORT=9380 GRPC_PORT=9360 PYTEST_ARGS=..."
 
@@ -50,6 +54,17 @@ demo: $(RUN_STAMP) ## from nothing to a federated logistic regression; leaves th
 	@$(BIN)/fate_flow demo --home "$(SITE)"
 	@echo
 	@echo "The site keeps running. Look: $(BIN)/fate_flow service status --home $(SITE)   stop: make stop"
+
+.PHONY: demo-sites
+demo-sites: $(RUN_STAMP) ## the same between three sites on this machine, over mutual TLS; leaves them running
+	@$(BIN)/fate_flow demo-sites --home "$(SITES)" \
+		--http-port $(SITES_HTTP_PORT) --grpc-port $(SITES_GRPC_PORT)
+	@echo
+	@echo "The sites keep running. stop: make stop-sites"
+
+.PHONY: stop-sites
+stop-sites: ## stop the sites in .sites
+	@if [ -x $(BIN)/fate_flow ]; then $(BIN)/fate_flow demo-sites --stop --home "$(SITES)"; fi
 
 .PHONY: start
 start: $(RUN_STAMP) ## start the site in .site
@@ -85,7 +100,7 @@ bench: $(TEST_STAMP) ## benchmarks; figures go to bench-results/ (BENCH=crypto: 
 	done
 
 .PHONY: clean
-clean: stop ## stop the site; remove .venv, .site and caches
-	@rm -rf "$(VENV)" "$(SITE)" build dist bench-results .pytest_cache .mypy_cache .ruff_cache \
+clean: stop stop-sites ## stop the sites; remove .venv, .site, .sites and caches
+	@rm -rf "$(VENV)" "$(SITE)" "$(SITES)" build dist bench-results .pytest_cache .mypy_cache .ruff_cache \
 		.hypothesis .import_linter_cache plugins/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

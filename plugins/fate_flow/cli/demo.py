@@ -88,8 +88,7 @@ def run(
         f" {files.common_rows} in common ({files.guest.parent})"
     )
     for path, table in ((files.guest, "breast_guest"), (files.host, "breast_host")):
-        job_id = client.upload(path, namespace=NAMESPACE, table_name=table, partition=4).job_id
-        _wait(client, job_id, PlainView(lambda _: None), UPLOAD_SECONDS)
+        job_id = upload(client, path, table)
         say(f"uploaded {path.name} as {NAMESPACE}/{table} (job {job_id})")
     if data_only:
         return 0
@@ -98,8 +97,19 @@ def run(
     conf = json.loads((folder / "conf.json").read_text())
     is_live = not plain and sys.stdout.isatty()
     outcome = run_job(client, dsl, conf, console, timeout=timeout, live=is_live)
-    _print_outcome(console, settings, outcome)
+    print_outcome(console, settings, outcome)
     return 0
+
+
+def upload(client: FateFlowClient, path: Path, table: str) -> str:
+    """Store a CSV file as a table of the demo and wait for it; id of the upload's job.
+
+    Raises:
+        DemoFailedError: it did not succeed.
+    """
+    job_id = client.upload(path, namespace=NAMESPACE, table_name=table, partition=4).job_id
+    _wait(client, job_id, PlainView(lambda _: None), UPLOAD_SECONDS)
+    return job_id
 
 
 def run_job(
@@ -110,8 +120,12 @@ def run_job(
     *,
     timeout: float,
     live: bool,
+    arbiter: FateFlowClient | None = None,
 ) -> Outcome:
     """Submit a job, show it until it ends, read its results.
+
+    Args:
+        arbiter: of the arbiter's site, where the losses lie; default: the same site.
 
     Raises:
         DemoFailedError: refused, failed or too slow; carries the job's reason.
@@ -134,7 +148,7 @@ def run_job(
         model_version=submission.model_version,
         auc=evaluation.get("auc"),
         ks=evaluation.get("ks"),
-        losses=_losses(client, job_id, conf),
+        losses=_losses(arbiter or client, job_id, conf),
         seconds=time.monotonic() - began,
     )
 
@@ -205,7 +219,7 @@ def _printer(console: Console) -> Callable[[str], None]:
     return lambda text: console.print(text, soft_wrap=True, markup=False)
 
 
-def _print_outcome(console: Console, settings: Settings, outcome: Outcome) -> None:
+def print_outcome(console: Console, settings: Settings, outcome: Outcome) -> None:
     def number(value: float | None) -> str:
         return "not reported" if value is None else f"{value:.6f}"
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from fate_flow.cli import job_commands, peer_commands
+from fate_flow.cli import demo_commands, job_commands, peer_commands
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.settings import FILE_NAME, Settings, default_home, load
 
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_init(commands)
     _add_service(commands)
-    _add_demo(commands)
+    demo_commands.add_commands(commands, _command)
     check = _command(commands, "check", _check, "say what is wrong with a site, all at once")
     check.add_argument("--json", action="store_true", help="machine-readable")
     peer_commands.add_commands(commands, _command)
@@ -159,20 +159,6 @@ def _add_service(commands: Any) -> None:
         parser.add_argument("name", help="api-server, scheduler, gateway, celery-worker, …")
     status = _command(actions, "status", _status, "show each process, its port and health")
     status.add_argument("--json", action="store_true", help="machine-readable")
-
-
-def _add_demo(commands: Any) -> None:
-    demo = _command(
-        commands,
-        "demo",
-        _demo,
-        "run a federated logistic regression on breast-cancer data",
-        "Needs a running site (fate_flow service start). Writes the data of a guest and a host\n"
-        "to HOME/demo, uploads both, submits dsl_examples/hetero_lr and shows its progress.",
-    )
-    demo.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="give up (1800 s)")
-    demo.add_argument("--plain", action="store_true", help="plain lines instead of a live table")
-    demo.add_argument("--data-only", action="store_true", help="make and upload the data, no job")
 
 
 def _add_lint(commands: Any) -> None:
@@ -369,17 +355,6 @@ def _version(_: argparse.Namespace) -> int:
     for name, version in check.versions().items():
         print(f"{name} {version}")
     return EXIT_OK
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from fate_flow.cli import demo
-
-    return demo.run(
-        _settings(arguments),
-        timeout=arguments.timeout,
-        plain=arguments.plain,
-        data_only=arguments.data_only,
-    )
 
 
 if __name__ == "__main__":
