@@ -178,29 +178,36 @@ class RelayingService:
             first = await anext(requests, pb.AttachRequest())
             async with self._passing_on(site, first.hello.caller, context, keep=True) as passed:
                 call = passed(self._stub_of(site).Attach)
+                events: asyncio.Queue[pb.AttachEvent | None] = asyncio.Queue()
                 writer = asyncio.ensure_future(_write_all(call, first, requests))
+                # A task of its own: a read that is cancelled ends the call, and there is a
+                # last word to say in it.
+                reader = asyncio.ensure_future(_read_all(call, events))
+                reader.add_done_callback(lambda done: done.cancelled() or done.exception())
                 try:
-                    async for event in call:
+                    while (event := await events.get()) is not None:
                         yield event
+                    await reader
                 finally:
                     writer.cancel()
                     if self._state.stopping:
                         call.cancel()
-                    elif not _has_left(writer):
-                        self._tell_lost(call)
+                    elif not reader.done() and not _has_left(writer):
+                        self._tell_lost(call, reader)
 
-    def _tell_lost(self, call: Any) -> None:
+    def _tell_lost(self, call: Any, reader: asyncio.Future[None]) -> None:
         """The task's connection broke: its peers need not wait as long as for a network."""
 
         async def tell() -> None:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(say(), _FAREWELL_SECONDS)
             call.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
 
         async def say() -> None:
             await call.write(pb.AttachRequest(lost=pb.Lost()))
             await call.done_writing()
-            await call.code()
+            await asyncio.shield(reader)
 
         task = asyncio.ensure_future(tell())
         self._farewells.add(task)
@@ -268,6 +275,14 @@ class RelayingService:
 def _has_left(writer: asyncio.Future[bool]) -> bool:
     ended = writer.done() and not writer.cancelled() and writer.exception() is None
     return ended and writer.result()
+
+
+async def _read_all(call: Any, events: asyncio.Queue[pb.AttachEvent | None]) -> None:
+    try:
+        async for event in call:
+            events.put_nowait(event)
+    finally:
+        events.put_nowait(None)
 
 
 async def _write_all(
