@@ -101,13 +101,23 @@ class Gateway:
                 remedy="Another gateway may run with this home, or the folder is not writable",
             ) from None
         await server.start()
+        state.open_tunnels(_own_address(address, port))
         return cls(state, server, port)
 
     async def stop(self) -> None:
         self.state.stopping = True
         await self.server.stop(_STOP_GRACE_SECONDS)
+        if self.state.tunnel is not None:
+            await self.state.tunnel.close()
         await self.state.channels.close()
         self.state.store.close()
+
+
+def _own_address(bound: str, port: int) -> str:
+    """Where this machine reaches what listens at ``bound``."""
+    host = bound.rpartition(":")[0]
+    everywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
+    return f"{everywhere.get(host, host)}:{port}"
 
 
 def state_of(settings: site_settings.Settings) -> GatewayState:

@@ -47,10 +47,12 @@ class PeerChannels:
 
     Attributes:
         socket_of: path of the socket behind which a tunnel to a peer lies; set by the tunnel.
+        trouble_of: why the tunnel to a peer leads nowhere; empty when it does.
     """
 
     def __init__(self, identity: SiteIdentity | None) -> None:
         self.socket_of: Callable[[Peer], str] | None = None
+        self.trouble_of: Callable[[Peer], str] = lambda _: ""
         self._identity = identity
         self._kept: dict[str, _Kept] = {}
         self._causes: dict[str, tuple[float, str]] = {}
@@ -141,7 +143,7 @@ class PeerChannels:
         details = printable(error.details() or "", MAX_REASON_CHARACTERS)
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return "timed out"
-        known = cause_in(details)
+        known = self.trouble_of(peer) or cause_in(details)
         if known:
             return known
         found = await self._probed(peer)

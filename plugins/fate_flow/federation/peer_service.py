@@ -18,6 +18,7 @@ from fate_flow.federation.peers import PEER_PROTOCOL, Peer, ProtocolVersionError
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.state import GatewayState, refs
 from fate_flow.federation.tokens import issue_site
+from fate_flow.federation.tunnel import Tunnels
 from fate_flow.version import __version__
 
 log = logging.getLogger("fate_flow.gateway")
@@ -91,21 +92,19 @@ class PeerService:
 
     async def Listen(  # noqa: N802
         self, requests: AsyncIterator[pb.ListenRequest], context: Any
-    ) -> AsyncIterator[pb.Knock]:
+    ) -> None:
         async with self._state.answering(context, "Listen"):
             peer = self._state.require_peer(context)
-            async for knock in self._tunnel().listen(peer, requests, context):
-                yield knock
+            await self._tunnel().listen(peer, context)
 
     async def Carry(  # noqa: N802
         self, requests: AsyncIterator[pb.Bytes], context: Any
-    ) -> AsyncIterator[pb.Bytes]:
+    ) -> None:
         async with self._state.answering(context, "Carry"):
             peer = self._state.require_peer(context)
-            async for piece in self._tunnel().carry(peer, requests, context):
-                yield piece
+            await self._tunnel().carry(peer, requests, context)
 
-    def _tunnel(self) -> Any:
+    def _tunnel(self) -> Tunnels:
         if self._state.tunnel is None:
             raise UnsupportedError("this gateway connects no sites to each other")
         return self._state.tunnel

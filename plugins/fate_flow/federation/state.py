@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from fate_flow.federation.tokens import (
     verify_site,
     verify_ticket,
 )
+from fate_flow.federation.tunnel import Tunnels
 
 log = logging.getLogger("fate_flow.gateway")
 #: Metadata with a job's ticket, which the home gateway has issued for another site.
@@ -78,11 +80,13 @@ class GatewayState:
         self.access.set_peers(self.router.peers)
         self.channels = PeerChannels(identity)
         #: Connects sites that cannot reach each other; set by the gateway.
-        self.tunnel: Any = None
+        self.tunnel: Tunnels | None = None
         #: The process ends: tasks whose calls break now are not lost.
         self.stopping = False
         self._peers_file = peers_file
         self._peer_calls: dict[str, set[asyncio.Task[Any]]] = {}
+        #: Calls ended because their peer is gone; gRPC tells a caller nothing of its own.
+        self._dismissed: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self.counters = Counters()
         self.waits = Waits()
         self.rooms = Coordinator(store, self.counters, grace=grace)
@@ -114,8 +118,20 @@ class GatewayState:
         for peer in before:
             if peers.named(peer.name) != peer:
                 for task in self._peer_calls.pop(peer.site_id, ()):
+                    self._dismissed.add(task)
                     task.cancel()
         log.info("%d peers: %s", len(peers), ", ".join(peer.name for peer in peers) or "none")
+
+    def open_tunnels(self, own_address: str) -> None:
+        """Once the port is bound: ways to and from peers that cannot be called directly."""
+        if self.identity is None or self._peers_file is None:
+            return
+        self.tunnel = Tunnels(
+            lambda peer: self.channels.stub(peer, "Peer"), own_address, self._peers_file.parent
+        )
+        self.channels.socket_of = self.tunnel.socket_of
+        self.channels.trouble_of = self.tunnel.trouble
+        self.tunnel.set_peers(self.router.peers)
 
     def peer_of(self, context: Any) -> Peer | None:
         """The peer that calls; None: a process of this site.
@@ -155,7 +171,13 @@ class GatewayState:
                 who = self.access.describe(context)
                 log.warning("refused %s from %s: %s", method, who, error.message)
             await context.abort(status_of(error), text_of(error), ((rpc.ERROR_KEY, error.code),))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
+        except asyncio.CancelledError:
+            if asyncio.current_task() not in self._dismissed:
+                raise
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, "what this site knows of the caller's has changed"
+            )
+        except grpc.aio.AbortError:
             raise
         except Exception:
             log.exception("%s failed", method)

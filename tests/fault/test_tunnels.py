@@ -1,0 +1,388 @@
+"""Sites that cannot call each other: through an exchange, from behind a NAT, and what breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import psutil
+import pytest
+import yaml
+
+from fate_flow.entities import Party
+from fate_flow.federation.gateway import Gateway
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.federation.peers import Peer, PeerTable
+from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.routing import Router
+from fate_flow.federation.state import GatewayState
+from fate_flow.federation.store import BlobStore
+from fate_flow.settings import load
+from tests.support.gateway import free_port
+
+pytestmark = pytest.mark.slow
+MIB = 1 << 20
+
+
+class Site:
+    """Keys and folder of a site; its gateway runs in this process, or as one of its own."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.name = f"site-{number}"
+        self.home = folder / self.name
+        self.port = free_port()
+        self.party = Party("host", number)
+        (self.home / "conf").mkdir(parents=True)
+        (self.home / "conf" / "site_secret").write_text(f"{number:02x}" * 32)
+        values = {"IP": "127.0.0.1", "GRPC_PORT": self.port, "PARTIES": [f"host:{number}"]}
+        (self.home / "fate_flow.yaml").write_text(yaml.safe_dump(values))
+        self.identity = SiteIdentity.create(load(self.home), self.name)
+        self.gateway: Gateway | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def as_peer(self, **changes: Any) -> Peer:
+        """The record of this site at others."""
+        values: dict[str, Any] = {
+            "name": self.name,
+            "site_id": self.identity.site_id,
+            "parties": (self.party,),
+            "ca_pem": self.identity.ca_pem,
+            "seal_public": self.identity.seal_public,
+            "address": f"127.0.0.1:{self.port}",
+        }
+        return Peer(**{**values, **changes})
+
+    async def start(self, *peers: Peer) -> None:
+        store = BlobStore(self.home / "gateway" / "values", MIB, MIB)
+        router = Router(frozenset({self.party}), PeerTable(peers))
+        state = GatewayState(
+            b"s" * 32,
+            store,
+            router,
+            identity=self.identity,
+            peers_file=self.home / "gateway" / "peers.json",
+        )
+        self.gateway = await Gateway.start(state, f"127.0.0.1:{self.port}")
+
+    def start_process(self, *peers: Peer) -> None:
+        file = self.home / "gateway" / "peers.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(PeerTable(peers).to_json())
+        with (self.home / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fate_flow.federation.gateway", "--home", str(self.home)],
+                stderr=log,
+                stdout=log,
+            )
+        end = time.monotonic() + 30
+        while "listens on" not in self.log.rpartition("gateway stopped")[2]:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < end, self.log
+            time.sleep(0.05)
+
+    @property
+    def log(self) -> str:
+        return (self.home / "gateway.log").read_text()
+
+    @property
+    def memory(self) -> int:
+        assert self.process is not None
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    async def stop(self) -> None:
+        if self.gateway is not None:
+            await self.gateway.stop()
+            self.gateway = None
+        if self.process is not None:
+            self.process.terminate()
+            await asyncio.to_thread(self.process.wait, 15)
+            self.process = None
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        # So that start_process() waits for the next one's line.
+        with (self.home / "gateway.log").open("a") as log:
+            log.write("gateway stopped\n")
+
+    def stub(self, peer: Site) -> Any:
+        state = self.state
+        found = state.router.peers.named(peer.name)
+        assert found is not None
+        return state.channels.stub(found, "Peer")
+
+    @property
+    def state(self) -> GatewayState:
+        assert self.gateway is not None
+        return self.gateway.state
+
+    async def greet(self, peer: Site, timeout: float = 10.0) -> str:
+        """The site id that answers where ``peer`` should be."""
+        request = pb.HelloRequest(protocol_major=1, site_id=self.identity.site_id)
+        reply = await self.stub(peer).Hello(request, timeout=timeout)
+        return str(reply.site_id)
+
+    async def greet_within(self, peer: Site, seconds: float) -> str:
+        """Greet until it succeeds."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return await self.greet(peer, 3.0)
+            except grpc.aio.AioRpcError:
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.1)
+
+
+def play(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 90))
+
+
+@contextlib.asynccontextmanager
+async def running(*sites: Site) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        for site in sites:
+            await site.stop()
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Callable[[int], list[Site]]:
+    return lambda count: [Site(tmp_path, number) for number in range(1, count + 1)]
+
+
+async def echo(stub: Any, pieces: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Send pieces of data and get as many bytes as each asks for; bytes sent and received."""
+    call = stub.Echo()
+    sent = received = 0
+
+    async def write() -> None:
+        nonlocal sent
+        for size, wanted in pieces:
+            await call.write(pb.EchoPiece(data=b"\x5a" * size, wanted=wanted))
+            sent += size
+        await call.done_writing()
+
+    writer = asyncio.ensure_future(write())
+    async for piece in call:
+        received += len(piece.data)
+    await writer
+    return sent, received
+
+
+def test_through_an_exchange_that_is_trusted_with_nothing(
+    sites: Callable[[int], list[Site]],
+) -> None:
+    a, b, exchange = sites(3)
+
+    async def scenario() -> None:
+        # The exchange has another authority on record for b: what it carries it cannot judge.
+        exchange.start_process(
+            a.as_peer(may_route=True), b.as_peer(ca_pem=exchange.identity.ca_pem)
+        )
+        await a.start(exchange.as_peer(), b.as_peer(address="", via=exchange.name))
+        await b.start(exchange.as_peer(), a.as_peer(address="", via=exchange.name))
+        assert await a.greet(b) == b.identity.site_id
+        before = exchange.memory
+        sent, received = await echo(a.stub(b), [(MIB, MIB)] * 100)
+        assert (sent, received) == (100 * MIB, 100 * MIB)
+        assert exchange.memory - before < 64 * MIB
+
+    async def whole() -> None:
+        async with running(a, b, exchange):
+            await scenario()
+        assert f"from peer {a.name} to peer {b.name}" in exchange.log
+
+    play(whole())
+
+
+def test_an_exchange_that_leads_elsewhere_is_found_out(sites: Callable[[int], list[Site]]) -> None:
+    a, b, exchange, other = sites(4)
+
+    async def whole() -> None:
+        async with running(a, b, exchange, other):
+            await other.start(a.as_peer())
+            exchange.start_process(
+                a.as_peer(may_route=True), b.as_peer(address=f"127.0.0.1:{other.port}")
+            )
+            await a.start(exchange.as_peer(), b.as_peer(address="", via=exchange.name))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await a.greet(b, 5.0)
+            assert caught.value.code() in (
+                grpc.StatusCode.UNAVAILABLE,
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+            )
+
+    play(whole())
+
+
+def test_a_site_behind_a_nat_calls_and_is_called(sites: Callable[[int], list[Site]]) -> None:
+    a, nat, hub = sites(3)
+
+    async def whole() -> None:
+        async with running(a, nat, hub):
+            hub.start_process(
+                a.as_peer(may_route=True), nat.as_peer(address="", dials_in=True, may_route=True)
+            )
+            await nat.start(hub.as_peer(we_dial=True), a.as_peer(address="", via=hub.name))
+            await a.start(hub.as_peer(), nat.as_peer(address="", via=hub.name))
+            assert await nat.greet(hub) == hub.identity.site_id
+            assert await nat.greet(a) == a.identity.site_id
+            assert await a.greet_within(nat, 10.0) == nat.identity.site_id
+            sent, received = await echo(a.stub(nat), [(MIB, MIB)] * 10)
+            assert (sent, received) == (10 * MIB, 10 * MIB)
+
+    play(whole())
+
+
+def test_the_hub_itself_reaches_the_site_behind_a_nat(sites: Callable[[int], list[Site]]) -> None:
+    nat, hub = sites(2)
+
+    async def whole() -> None:
+        async with running(nat, hub):
+            await hub.start(nat.as_peer(address="", dials_in=True))
+            with pytest.raises(grpc.aio.AioRpcError):
+                await hub.greet(nat, 3.0)
+            record = hub.state.router.peers.named(nat.name)
+            assert record is not None
+            assert "has no connection open to this site" in hub.state.tunnel.trouble(record)
+            await nat.start(hub.as_peer(we_dial=True))
+            assert await hub.greet_within(nat, 15.0) == nat.identity.site_id
+            assert hub.state.tunnel.trouble(record) == ""
+            assert hub.state.tunnel.is_listening(record)
+
+    play(whole())
+
+
+def test_two_sites_behind_nats(sites: Callable[[int], list[Site]]) -> None:
+    one, two, hub = sites(3)
+
+    async def whole() -> None:
+        async with running(one, two, hub):
+            await hub.start(
+                *(s.as_peer(address="", dials_in=True, may_route=True) for s in (one, two))
+            )
+            for own, other in ((one, two), (two, one)):
+                await own.start(hub.as_peer(we_dial=True), other.as_peer(address="", via=hub.name))
+            assert await one.greet_within(two, 10.0) == two.identity.site_id
+            assert await two.greet_within(one, 10.0) == one.identity.site_id
+
+    play(whole())
+
+
+def test_a_killed_exchange_breaks_calls_and_comes_back(sites: Callable[[int], list[Site]]) -> None:
+    a, nat, hub = sites(3)
+    peers = (a.as_peer(may_route=True), nat.as_peer(address="", dials_in=True))
+
+    async def whole() -> None:
+        async with running(a, nat, hub):
+            hub.start_process(*peers)
+            await nat.start(hub.as_peer(we_dial=True), a.as_peer(address="", via=hub.name))
+            await a.start(hub.as_peer(), nat.as_peer(address="", via=hub.name))
+            await a.greet_within(nat, 10.0)
+
+            def endless() -> Iterable[tuple[int, int]]:
+                while True:
+                    yield MIB, MIB
+
+            call = asyncio.ensure_future(echo(a.stub(nat), endless()))
+            await asyncio.sleep(0.5)
+            assert not call.done()
+            hub.kill()
+            with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+                await asyncio.wait_for(call, 5.0)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await a.greet(nat, 2.0)
+            await asyncio.to_thread(hub.start_process, *peers)
+            assert await a.greet_within(nat, 30.0) == nat.identity.site_id
+
+    play(whole())
+
+
+def test_a_slow_reader_slows_the_sender_down(sites: Callable[[int], list[Site]]) -> None:
+    a, b, exchange = sites(3)
+
+    async def whole() -> None:
+        async with running(a, b, exchange):
+            exchange.start_process(a.as_peer(may_route=True), b.as_peer())
+            await a.start(exchange.as_peer(), b.as_peer(address="", via=exchange.name))
+            await b.start(exchange.as_peer(), a.as_peer(address="", via=exchange.name))
+            await a.greet(b)
+            before = exchange.memory
+            call = a.stub(b).Echo()
+            await call.write(pb.EchoPiece(wanted=200 * MIB))
+            await call.read()
+            await asyncio.sleep(3.0)
+            assert exchange.memory - before < 48 * MIB
+            received = MIB
+            while received < 200 * MIB:
+                received += len((await call.read()).data)
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+            assert exchange.memory - before < 64 * MIB
+
+    play(whole())
+
+
+def test_only_those_who_may_are_carried(sites: Callable[[int], list[Site]]) -> None:
+    a, b, exchange = sites(3)
+
+    async def whole() -> None:
+        async with running(a, b, exchange):
+            exchange.start_process(a.as_peer(), b.as_peer(may_route=True))
+            await a.start(exchange.as_peer(), b.as_peer(address="", via=exchange.name))
+            with pytest.raises(grpc.aio.AioRpcError):
+                await a.greet(b, 5.0)
+            record = a.state.router.peers.named(b.name)
+            assert record is not None
+            trouble = a.state.tunnel.trouble(record)
+            assert f"peer {a.name} may not reach other sites through this one" in trouble
+            # Nor does it get in by other ways.
+            stub = a.stub(exchange)
+            for metadata in (
+                (),
+                (("fate-flow-carry-to", b.identity.site_id),),
+                (("fate-flow-carry-to", "0" * 16),),
+                (("fate-flow-carry-id", "0" * 32),),
+            ):
+                call = stub.Carry(metadata=metadata)
+                assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+            call = stub.Listen()
+            assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert "may not reach other sites" in exchange.log
+
+    play(whole())
+
+
+def test_peers_that_go_take_their_tunnels_along(sites: Callable[[int], list[Site]]) -> None:
+    nat, hub = sites(2)
+
+    async def whole() -> None:
+        async with running(nat, hub):
+            await hub.start(nat.as_peer(address="", dials_in=True))
+            await nat.start(hub.as_peer(we_dial=True))
+            await hub.greet_within(nat, 10.0)
+            record = hub.state.router.peers.named(nat.name)
+            path = Path(hub.state.tunnel.socket_of(record))
+            assert path.exists()
+            assert path.stat().st_mode & 0o777 == 0o600
+            hub.state.set_peers(PeerTable())
+            assert not path.exists()
+            await asyncio.sleep(0.3)
+            assert not hub.state.tunnel.is_listening(record)
+            hub.state.set_peers(PeerTable([dataclasses.replace(record)]))
+            assert await hub.greet_within(nat, 20.0) == nat.identity.site_id
+
+    play(whole())
