@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.testclient import TestClient
 
 from fate_flow.api import guards
-from fate_flow.api.internal import task_claims
+from fate_flow.api.internal import gateway_peer, task_claims
 from tests.support.site import Site
 
 GUARDS = {
@@ -22,6 +22,7 @@ GUARDS = {
     guards.may_administer,
     guards.may_transfer,
     task_claims,
+    gateway_peer,
 }
 #: Routes that anybody may call; they say nothing about jobs or data.
 OPEN = {"/internal/health"}

@@ -28,12 +28,15 @@ from fate_flow.jobs.leftovers import remove_leftovers
 from fate_flow.jobs.reports import seal_job
 from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, open_jobs
+from fate_flow.sites.peers import push_if_other
 
 log = logging.getLogger("fate_flow.watch")
 
 INTERVAL = 1.0
 RETIRE_INTERVAL = 3600.0
 SWEEP_INTERVAL = 3.0
+#: A gateway that was restarted, or whose peers' addresses changed in Airflow, hears of it.
+PEERS_INTERVAL = 5.0
 
 
 class Watch:
@@ -134,5 +137,6 @@ def retire_old(session: Session) -> None:
 #: What is done now and then -> seconds between two times.
 _CHORES: Mapping[Callable[[Session], object], float] = {
     remove_leftovers: SWEEP_INTERVAL,
+    push_if_other: PEERS_INTERVAL,
     retire_old: RETIRE_INTERVAL,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
@@ -38,13 +39,12 @@ def check(session: Session, settings: Settings, name: str, *, size: int = DEFAUL
     Raises:
         FateFlowError: no such peer, or the own gateway does not answer.
     """
-    gateway: Any
     size = max(1, min(size, MAX_BYTES))
     with GatewayAdmin.of(settings, timeout=_SECONDS) as gateway:
         # A peer that was added a moment ago may not be known there yet.
         gateway.set_peers(peers.peer_table(session))
         peers.record(session, name)
-        steps = _steps(gateway.check_peer(name, size))
+        steps = _found(gateway, name, size)
         if _works(steps):
             steps += _back(gateway, name)
     is_fine = _works(steps)
@@ -55,13 +55,16 @@ def check(session: Session, settings: Settings, name: str, *, size: int = DEFAUL
 
 def answer(settings: Settings, peer_name: str, body: Mapping[str, Any]) -> Report:
     """For a peer that asks whether we reach it: :data:`METHOD` of the calls between sites."""
-    gateway: Any
     with GatewayAdmin.of(settings, timeout=_SECONDS) as gateway:
-        steps = _steps(gateway.check_peer(peer_name, _BACK_BYTES))
+        steps = _found(gateway, peer_name, _BACK_BYTES)
     return {"ok": _works(steps), "steps": steps}
 
 
-def _back(gateway: Any, name: str) -> list[Report]:
+def _found(gateway: GatewayAdmin, name: str, size: int) -> list[Report]:
+    return _steps({"steps": [asdict(finding) for finding in gateway.check_peer(name, size)]})
+
+
+def _back(gateway: GatewayAdmin, name: str) -> list[Report]:
     try:
         report = gateway.call_peer(name, METHOD, {}, _SECONDS)
         steps = [{**step, "step": f"back: {step['step']}"} for step in _steps(report)]
@@ -72,7 +75,7 @@ def _back(gateway: Any, name: str) -> list[Report]:
 
 def _steps(report: Any) -> list[Report]:
     """The steps of a report, which may come from another site, in the form that we show."""
-    found = report.get("steps") if isinstance(report, Mapping) else report
+    found = report.get("steps") if isinstance(report, Mapping) else None
     if not isinstance(found, list):
         return []
     return [

@@ -261,7 +261,6 @@ def push_if_other(session: Session) -> None:
     if not settings.identity_dir.exists():
         return
     table = peer_table(session)
-    gateway: Any
     try:
         with GatewayAdmin.of(settings) as gateway:
             if gateway.health().peers_digest != table.digest:
@@ -271,9 +270,8 @@ def push_if_other(session: Session) -> None:
 
 
 def _push(table: PeerTable, settings: Settings) -> str:
-    gateway: Any
     with GatewayAdmin.of(settings) as gateway:
-        return str(gateway.set_peers(table))
+        return gateway.set_peers(table)
 
 
 # -- rows ------------------------------------------------------------------------------------

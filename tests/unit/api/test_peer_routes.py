@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from starlette.testclient import TestClient
 
 from fate_flow.entities import Party
 from fate_flow.federation.identity import SiteIdentity
-from fate_flow.sites import invitation, own, peers
+from fate_flow.federation.reachability import Finding
+from fate_flow.federation.tokens import issue_site
+from fate_flow.sites import calls, invitation, own, peers
 from tests.support.invitations import OtherSite
 from tests.support.site import Site
 from tests.unit.api.test_job_routes import post
@@ -133,15 +136,48 @@ def test_a_check_of_both_directions(
     report = post(client, "/peer/check", {"name": "bank-b"})["data"]
     assert report["ok"] is False
     assert report["steps"][1]["step"] == "back: tcp?[2J"
-    gateway.there = [{"step": "tcp", "ok": False, "text": "refused", "remedy": "start it"}]
+    gateway.there = [Finding("tcp", False, "refused", "start it")]
     report = post(client, "/peer/check", {"name": "bank-b"})["data"]
-    assert report == {"ok": False, "steps": gateway.there}
+    assert report == {"ok": False, "steps": [asdict(gateway.there[0])]}
     assert "there is no peer" in post(client, "/peer/check", {"name": "other"})["retmsg"]
 
 
+def _message(client: TestClient, site: Site, message: Any, peer: str = "bank-b") -> Any:
+    headers = {"Authorization": f"Bearer {issue_site(site.settings.secret())}"}
+    if peer:
+        headers["X-Fate-Flow-Peer"] = peer
+    return client.post("/internal/peer", json=message, headers=headers).json()
+
+
+def test_messages_of_other_sites_come_through_the_gateway_only(
+    client: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(calls._HANDLERS, "echo", lambda *call: [*call[2:]])
+    message = {"method": "echo", "body": {"a": 1}, "protocol": [1, 0]}
+    found = _message(client, site, message)
+    assert found == {"retcode": 0, "data": ["bank-b", {"a": 1}]}
+    assert "which peer" in _message(client, site, message, peer="")["retmsg"]
+    unknown = _message(client, site, {**message, "method": "job.dance"})
+    assert "does not know the message 'job.dance'" in unknown["retmsg"]
+    assert "method and an object" in _message(client, site, {"method": "echo"})["retmsg"]
+    for token in ("", "Bearer ", "Bearer x", f"Bearer {issue_site(b'another secret')}"):
+        headers = {"Authorization": token, "X-Fate-Flow-Peer": "bank-b"}
+        answer = client.post("/internal/peer", json=message, headers=headers).json()
+        assert answer["retcode"] == 100
+        assert "data" not in answer
+
+
+def test_a_peer_may_ask_for_a_check(
+    client: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fate_flow.sites.checks.GatewayAdmin", _Gateway())
+    found = _message(client, site, {"method": "peer.check", "body": {}})
+    assert found["data"] == {"ok": True, "steps": [asdict(Finding("tcp", True, "fine"))]}
+
+
 class _Gateway:
-    there: Any = [{"step": "tcp", "ok": True, "text": "fine", "remedy": ""}]
-    back: Any = {"ok": True, "steps": there}
+    there = [Finding("tcp", True, "fine")]
+    back: Any = {"ok": True, "steps": [asdict(there[0])]}
 
     def of(self, *_: Any, **__: Any) -> _Gateway:
         return self
@@ -155,8 +191,8 @@ class _Gateway:
     def set_peers(self, table: Any) -> str:
         return str(table.digest)
 
-    def check_peer(self, *_: Any) -> Any:
-        return {"steps": self.there}
+    def check_peer(self, *_: Any) -> list[Finding]:
+        return self.there
 
     def call_peer(self, *_: Any) -> Any:
         return self.back

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from airflow.models.connection import Connection
@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from fate_flow.entities import Party
 from fate_flow.errors import ConfigurationError, FateFlowError
+from fate_flow.federation.admin import Health
+from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.peers import PeerTable
 from fate_flow.sites import peers
 from fate_flow.sites.invitation import InvitationOwnError
@@ -170,3 +172,58 @@ def test_a_newer_invitation_replaces_what_it_says(site: Site) -> None:
 def test_unknown_peers(site: Site, name: str) -> None:
     with site.session() as session, pytest.raises(UnknownPeerError, match="there is no peer"):
         peers.record(session, name)
+
+
+class _Gateway:
+    """Has the list that it was given last."""
+
+    def __init__(self) -> None:
+        self.table = PeerTable()
+        self.times = 0
+
+    def of(self, *_: Any) -> _Gateway:
+        return self
+
+    def __enter__(self) -> _Gateway:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def health(self) -> Health:
+        return Health("i", "v", 1.0, self.table.digest)
+
+    def set_peers(self, table: PeerTable) -> str:
+        self.table = table
+        self.times += 1
+        return table.digest
+
+
+def test_a_gateway_with_another_list_is_given_ours(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = _Gateway()
+    monkeypatch.setattr(peers, "GatewayAdmin", gateway)
+    _add(site, BANK)
+    with site.session() as session:
+        peers.push_if_other(session)
+        assert gateway.times == 0, "a standalone site has nothing to say"
+        site.settings.identity_dir.mkdir()
+        peers.push_if_other(session)
+        peers.push_if_other(session)
+        assert (gateway.times, len(gateway.table)) == (1, 1)
+        connection = session.scalar(select(Connection))
+        assert connection is not None
+        connection.port = 1
+        peers.push_if_other(session)
+    assert gateway.table.digest != PeerTable().digest
+    assert [peer.address for peer in gateway.table] == ["bank.example:1"]
+
+
+def test_a_gateway_that_is_away_is_asked_again_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SiteIdentity.create(site.settings)
+    monkeypatch.setitem(cast("dict[str, Any]", site.settings.values), "GRPC_PORT", 1)
+    with site.session() as session:
+        peers.push_if_other(session)
