@@ -77,7 +77,7 @@ def test_a_failure_reaches_all_sites(sites: list[FederatedGateway]) -> None:
         tasks.all(lambda task: task.join())
         waiting = tasks.pool.submit(tasks.arbiter.receive, "x", GUEST)
         tasks.host.finish("no labels")
-        with pytest.raises(PeerFailedError, match="host 10000 failed in lr_.*: no labels"):
+        with pytest.raises(PeerFailedError, match=r"host 10000 failed in lr_.*: no labels"):
             waiting.result(10)
         with pytest.raises(PeerFailedError):
             tasks.guest.receive("x", HOST)
