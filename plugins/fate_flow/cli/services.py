@@ -93,6 +93,8 @@ def service_named(settings: Settings, name: str) -> Service:
     known.setdefault("scheduler", Service("scheduler", tuple(site.airflow_command("scheduler"))))
     if settings.uses_celery:
         known.setdefault(WORKER, celery_worker(settings, WORKER))
+    gateway = known["gateway"]
+    known["gateway-standby"] = Service("gateway-standby", (*gateway.command, "--standby"))
     if name not in known:
         raise ConfigurationError(
             f"this site has no process {name!r}; allowed: {', '.join(known)}",

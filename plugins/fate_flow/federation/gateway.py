@@ -25,6 +25,7 @@ from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.federation import rpc
 from fate_flow.federation.channel import Tls, server_options, site_tls
 from fate_flow.federation.identity import SiteIdentity
+from fate_flow.federation.lease import held
 from fate_flow.federation.peer_service import PeerService
 from fate_flow.federation.relay import RelayingService
 from fate_flow.federation.routing import Router
@@ -166,8 +167,21 @@ async def _watch(state: GatewayState) -> None:
                 log.info("job %s: %s is %s", wait.job_id, wait.party, wait.text)
 
 
-async def serve(settings: site_settings.Settings, tls: Tls | None = None) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def serve(
+    settings: site_settings.Settings, tls: Tls | None = None, *, standby: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT; a standby begins when the other gateway has ended."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    lease = settings.storage_root / "gateway" / "lease.json"
+    async with held(lease, stopped, standby=standby) as may_serve:
+        if may_serve:
+            await _serve(settings, tls, stopped)
+
+
+async def _serve(settings: site_settings.Settings, tls: Tls | None, stopped: asyncio.Event) -> None:
     state = state_of(settings)
     _renew(state)
     gateway = await Gateway.start(state, f"{settings.IP}:{settings.GRPC_PORT}", tls)
@@ -181,10 +195,6 @@ async def serve(settings: site_settings.Settings, tls: Tls | None = None) -> Non
     )
     if tls is None and state.access.identity is None and not settings.is_loopback:
         log.warning("connections are not encrypted, and other machines can reach %s", settings.IP)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
     watchdog = asyncio.ensure_future(_watch(gateway.state))
     await stopped.wait()
     watchdog.cancel()
@@ -204,11 +214,14 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m fate_flow.federation.gateway", description="The gateway of a site."
     )
     parser.add_argument("--home", help="the site's folder; default: $FATE_FLOW_HOME, ~/fate_flow")
+    parser.add_argument(
+        "--standby", action="store_true", help="wait until the site's other gateway has ended"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     _raise_file_limit()
     try:
-        asyncio.run(serve(site_settings.load(options.home)))
+        asyncio.run(serve(site_settings.load(options.home), standby=options.standby))
     except FateFlowError as error:
         sys.stderr.write(f"{error}\n")
         return 2
