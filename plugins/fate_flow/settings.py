@@ -81,7 +81,12 @@ KEYS: tuple[Key, ...] = (
         minimum=1,
         maximum=10000,
     ),
-    Key("DATABASE", {}, "object", "engine (mysql, postgresql), name, user, passwd, host, port"),
+    Key(
+        "DATABASE",
+        {},
+        "object",
+        "engine (postgresql, mysql, mariadb), name, user, passwd, host, port",
+    ),
     Key("REDIS", {}, "object", "host, port, password, db of Redis"),
     Key("REDIS_QUEUE_DB_INDEX", 0, "int", "Redis database of the Celery broker", minimum=0),
     Key("SERVERS", {}, "object", "addresses of services: fateboard, proxy, servings"),

@@ -37,7 +37,7 @@ class DatabaseServer:
     """A running database server.
 
     Attributes:
-        engine: "postgresql" or "mysql", as in the setting DATABASE.
+        engine: "postgresql" or "mariadb", as in the setting DATABASE.
         port: TCP port on 127.0.0.1.
         password: of the user ``fate_flow``, who owns all databases made here.
         sql: runs statements as the server's administrator.
@@ -153,7 +153,7 @@ def mariadb() -> Iterator[DatabaseServer]:
         with _running(command, account, port, folder):
             password = secrets.token_hex(8)
             sql(f"CREATE USER fate_flow@'%' IDENTIFIED BY '{password}'")
-            yield DatabaseServer("mysql", port, password, sql)
+            yield DatabaseServer("mariadb", port, password, sql)
 
 
 @contextlib.contextmanager

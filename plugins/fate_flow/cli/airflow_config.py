@@ -36,6 +36,14 @@ _HEADER = """\
 # Set options of Airflow under the key AIRFLOW of that file.
 """
 
+#: For sites on MySQL and MariaDB.
+LOCAL_SETTINGS = """\
+# Written by fate_flow, once. Keep these lines in a file of your own.
+from fate_flow.db.mysql import stand_in_for_mysqldb
+
+stand_in_for_mysqldb()
+"""
+
 
 def bundles(settings: Settings) -> list[dict[str, Any]]:
     """DAG bundles of a site: one DAG per job, the shipped DAGs, the user's folder."""
@@ -64,6 +72,11 @@ def driver_of(settings: Settings) -> tuple[str, str, int]:
             f"DATABASE.engine: found {engine!r}; allowed: {', '.join(_DRIVERS)}"
         )
     return _DRIVERS[engine]
+
+
+def is_mariadb(settings: Settings) -> bool:
+    engine = str(settings.DATABASE.get("engine", "")).lower()
+    return not settings.USE_LOCAL_DATABASE and engine == "mariadb"
 
 
 def database_urls(settings: Settings) -> tuple[str, str | None]:
@@ -146,6 +159,10 @@ def sections(settings: Settings) -> Sections:
             "parsing_processes": "1",
         },
     }
+    if is_mariadb(settings):
+        # Airflow's sweep of unused assets, every so often, is SQL that MariaDB does not know;
+        # jobs have no assets. A hundred years between two sweeps.
+        result["scheduler"]["parsing_cleanup_interval"] = str(100 * 365 * 86_400)
     if settings.uses_celery:
         result["celery"] = _celery(settings)
         # Redis hands a task out a second time when it was not done within this time.

@@ -116,7 +116,10 @@ def _database(settings: Settings) -> tuple[str, str]:
     try:
         with engine.connect() as connection:
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
-            kind = "MariaDB" if getattr(connection.dialect, "is_mariadb", False) else engine.name
+            is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+        if is_mariadb and not airflow_config.is_mariadb(settings):
+            return "", f"DATABASE.engine: the server {server} is MariaDB; write engine: mariadb"
+        kind = "MariaDB" if is_mariadb else engine.name
         return f"database {database['name']} at {server} lets us in ({kind} {version})", ""
     except DBAPIError as error:
         return "", _explain(error.orig, database, server)

@@ -92,9 +92,23 @@ def write_airflow_config(settings: Settings) -> None:
     text = airflow_config.render(settings)
     if not path.exists() or path.read_text() != text:
         _write(path, text, 0o600)
+    _write_local_settings(settings)
     passwords = airflow_config.passwords_file(settings)
     if not passwords.exists():
         _write(passwords, json.dumps({"admin": secrets.token_urlsafe(12)}) + "\n", 0o600)
+
+
+def _write_local_settings(settings: Settings) -> None:
+    """The module that Airflow imports before it looks at the database's driver.
+
+    A file of the user's own stays; it must then do the same.
+    """
+    path = settings.airflow_home / "config" / "airflow_local_settings.py"
+    if not airflow_config.database_urls(settings)[0].startswith("mysql"):
+        return
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        _write(path, airflow_config.LOCAL_SETTINGS, 0o600)
 
 
 def settings_text(values: Mapping[str, Any]) -> str:
