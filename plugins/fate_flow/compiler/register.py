@@ -26,7 +26,8 @@ log = logging.getLogger("fate_flow.jobs")
 
 #: Airflow marks a DAG stale when its file was parsed later than the DAG; a job's DAG
 #: is never parsed by a DAG processor, so its time of parsing lies out of reach.
-NEVER_STALE = dt.datetime(2100, 1, 1, tzinfo=dt.timezone.utc)
+#: The last day that a TIMESTAMP of MySQL and MariaDB can hold is in January 2038.
+NEVER_STALE = dt.datetime(2038, 1, 1, tzinfo=dt.timezone.utc)
 
 SUPPORTED = ("3.3",)
 
