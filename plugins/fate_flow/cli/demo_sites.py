@@ -137,10 +137,16 @@ def _make(sites: Sequence[Member], say: Say) -> None:
 def _start(sites: Sequence[Member], say: Say) -> None:
     say("starting the three sites (a minute or two) ...")
     began = time.monotonic()
-    started = [(each, each.start()) for each in sites]
-    for each, process in started:
-        _finish(process, ("service", "start"), START_SECONDS)
+    failures = []
+    for each, process in [(each, each.start()) for each in sites]:
+        try:
+            _finish(process, ("service", "start"), START_SECONDS)
+        except StepFailedError as error:
+            failures.append(f"{each.name}: {error.message}")
+            continue
         say(f"{each.name} is ready at {each.settings.http_url} ({time.monotonic() - began:.0f} s)")
+    if failures:
+        raise StepFailedError("\n".join(failures))
 
 
 def _introduce(sites: Sequence[Member], folder: Path, say: Say) -> None:
