@@ -24,6 +24,7 @@ from fate_flow import settings as site_settings
 from fate_flow.errors import ConfigurationError, FateFlowError
 from fate_flow.federation import rpc
 from fate_flow.federation.channel import Tls, server_options, site_tls
+from fate_flow.federation.handshakes import audited_stderr
 from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.lease import held
 from fate_flow.federation.peer_service import PeerService
@@ -218,13 +219,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--standby", action="store_true", help="wait until the site's other gateway has ended"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     _raise_file_limit()
-    try:
-        asyncio.run(serve(site_settings.load(options.home), standby=options.standby))
-    except FateFlowError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    with audited_stderr() as stream:
+        logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=stream)
+        try:
+            asyncio.run(serve(site_settings.load(options.home), standby=options.standby))
+        except FateFlowError as error:
+            stream.write(f"{error}\n")
+            return 2
     return 0
 
 

@@ -6,6 +6,7 @@ sees its connection closed. So the handshake is made once more by hand, and look
 
 from __future__ import annotations
 
+import datetime
 import socket
 import ssl
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.peers import Peer
 
 _OWN_EXPIRED = "our certificate has expired"
+_RENEW = "Restart this site's service, which renews it"
 _NOT_TRUSTED = "they do not accept our certificate"
 _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, _OTHER_NAME = 10, 18, 19, 20, 62
 _SEND_CARD = "Give them this site's invitation (fate_flow peer invite); they add it"
@@ -128,20 +130,21 @@ def _handshake(connection: socket.socket, peer: Peer, identity: SiteIdentity) ->
         return [Finding("tls", False, text, _explain(error))]
     findings = [Finding("tls", True, f"{secure.version()}, their certificate is the pinned one")]
     try:
-        # The server's first words come when it has accepted our certificate.
+        # The server's first words come when it has accepted our certificate; gRPC closes the
+        # connection without a word when it has not.
         accepted = bool(secure.recv(1))
-        findings.append(
-            Finding("identity", accepted, "they accept our certificate" if accepted else _closed())
-        )
+    except TimeoutError:
+        text = "they do not go on after the TLS handshake"
+        return [*findings, Finding("identity", False, text, "Something else than a gateway?")]
     except ssl.SSLError as error:
-        findings.append(_refused(error))
-    except OSError as error:
-        findings.append(Finding("identity", False, _closed(), _explain(error)))
-    return findings
-
-
-def _closed() -> str:
-    return "they closed the connection after they had seen our certificate"
+        return [*findings, _refused(error)]
+    except OSError:
+        accepted = False
+    if accepted:
+        return [*findings, Finding("identity", True, "they accept our certificate")]
+    if identity.leaf_expires() <= datetime.datetime.now(datetime.timezone.utc):
+        return [*findings, Finding("identity", False, _OWN_EXPIRED, _RENEW)]
+    return [*findings, Finding("identity", False, _NOT_TRUSTED, _SEND_CARD)]
 
 
 def _explain(error: OSError) -> str:
@@ -164,7 +167,7 @@ def _their_certificate(error: ssl.SSLCertVerificationError) -> Finding:
 def _refused(error: ssl.SSLError) -> Finding:
     reason = error.reason or ""
     if "CERTIFICATE_EXPIRED" in reason:
-        return Finding("identity", False, _OWN_EXPIRED, "Restart this site's service: it renews it")
+        return Finding("identity", False, _OWN_EXPIRED, _RENEW)
     if "ALERT" in reason and ("CA" in reason or "CERTIFICATE" in reason or "HANDSHAKE" in reason):
         return Finding("identity", False, _NOT_TRUSTED, _SEND_CARD)
     if "WRONG_VERSION" in reason or "HTTP_REQUEST" in reason:
