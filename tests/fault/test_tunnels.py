@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+import numpy as np
 import psutil
 import pytest
 import yaml
@@ -24,10 +26,12 @@ from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.peers import Peer, PeerTable
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.routing import Router
+from fate_flow.federation.sealing import Sealer
 from fate_flow.federation.state import GatewayState
 from fate_flow.federation.store import BlobStore
 from fate_flow.settings import load
-from tests.support.gateway import free_port
+from tests.support.federated import FederatedGateway, three_sites
+from tests.support.gateway import ARBITER, GUEST, HOST, free_port
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
@@ -386,3 +390,52 @@ def test_peers_that_go_take_their_tunnels_along(sites: Callable[[int], list[Site
             assert await hub.greet_within(nat, 20.0) == nat.identity.site_id
 
     play(whole())
+
+
+def test_a_component_computes_through_an_exchange_that_is_killed_meanwhile(tmp_path: Path) -> None:
+    """Tasks of three sites, two of them behind NATs; values are sealed, the attempt goes on."""
+    exchange = FederatedGateway(tmp_path / "exchange", name="exchange")
+    with three_sites(tmp_path, PEER_GRACE=30) as made:
+        bank = made[0]
+        try:
+            exchange.start()
+            hidden = {"address": "", "dials_in": True, "may_route": True}
+            card, via = exchange.card(), {"address": "", "via": "exchange"}
+            exchange.know(*(dataclasses.replace(site.card(), **hidden) for site in made))
+            for site in made:
+                others = [dataclasses.replace(s.card(), **via) for s in made if s is not site]
+                site.know(dataclasses.replace(card, we_dial=True), *others)
+            keys = {party: s.identity.seal_public for s in made for party in s.parties}
+            tasks = [
+                site.task(
+                    site.parties[0],
+                    bank,
+                    component="lr_0",
+                    timeout=80.0,
+                    patience=60.0,
+                    sealer=Sealer(site.identity.seal_private, keys),
+                )
+                for site in made
+            ]
+            guest, host, arbiter = tasks
+            texts: list[str | None] = []
+            host._waits._on_wait = texts.append
+            with ThreadPoolExecutor(3) as pool:
+                assert list(pool.map(lambda task: task.join(), tasks)) == [0, 0, 0]
+                value = np.random.default_rng(1).random(4_000_000)
+                sending = pool.submit(host.send, "v", value, [GUEST, ARBITER])
+                time.sleep(0.1)
+                exchange.kill()
+                time.sleep(5.0)
+                exchange.start()
+                for task in (guest, arbiter):
+                    np.testing.assert_array_equal(task.receive("v", HOST), value)
+                sending.result(30)
+                assert [task.identity.attempt for task in tasks] == [0, 0, 0]
+                list(pool.map(lambda task: task.finish(), tasks))
+            assert any("site bank (via exchange), no connection" in (text or "") for text in texts)
+            assert texts[-1] is None
+            for task in tasks:
+                task.close()
+        finally:
+            exchange.stop()

@@ -12,12 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import secrets
-import shutil
-import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -30,6 +26,7 @@ import grpc.aio
 
 from fate_flow.errors import FateFlowError
 from fate_flow.federation.addresses import printable
+from fate_flow.federation.doors import Doors
 from fate_flow.federation.peers import Peer, PeerTable, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.splice import (
@@ -55,8 +52,6 @@ MAX_PER_PEER = 64
 MAX_CONNECTIONS = 1024
 IDLE_SECONDS = 600.0
 CONNECT_SECONDS = 10.0
-#: The longest path of a unix socket is 107 bytes.
-_MAX_PATH = 100
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
@@ -86,11 +81,9 @@ class Tunnels:
     ) -> None:
         self._stub_of = stub_of
         self._own_address = own_address
-        self._folder = folder
+        self._doors = Doors(folder, self._carry_out)
         self._idle = idle
         self._table = PeerTable()
-        self._doors: dict[str, tuple[Path, asyncio.Task[None]]] = {}
-        self._short_folder: Path | None = None
         self._dialling: dict[str, asyncio.Task[None]] = {}
         #: site id -> where to tell a site that listens of connections to it
         self._listeners: dict[str, asyncio.Queue[str]] = {}
@@ -103,12 +96,18 @@ class Tunnels:
     # -- for the gateway --------------------------------------------------------------------
 
     def socket_of(self, peer: Peer) -> str:
-        """Path of the socket to a peer that is reached ``via`` another or ``dials_in``."""
-        if peer.name not in self._doors:
-            path = self._path_of(peer)
-            task = self._start(self._serve(peer.name, _bind(path)))
-            self._doors[peer.name] = (path, task)
-        return str(self._doors[peer.name][0])
+        """Path of the socket to a peer that is reached ``via`` another or ``dials_in``.
+
+        Raises:
+            PeerUnreachableError: it cannot be made.
+        """
+        try:
+            return str(self._doors.path(peer.name))
+        except OSError as error:
+            raise PeerUnreachableError(
+                f"site {peer.name} cannot be reached: no socket for the tunnel to it can be made: "
+                f"{error.strerror}"
+            ) from None
 
     def trouble(self, peer: Peer) -> str:
         """Why the last connection to a peer did not come to be; empty: it did."""
@@ -131,21 +130,18 @@ class Tunnels:
         for peer in table:
             if peer.we_dial and peer.name not in self._dialling:
                 self._dialling[peer.name] = self._start(self._dial(peer))
-        for name in [*self._doors]:
+        for name in self._doors.names():
             if table.named(name) is None:
-                self._close_door(name)
+                self._doors.shut(name)
         self._troubles = {n: text for n, text in self._troubles.items() if table.named(n)}
 
     async def close(self) -> None:
         self._dialling.clear()
-        for name in [*self._doors]:
-            self._close_door(name)
+        self._doors.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._short_folder is not None:
-            shutil.rmtree(self._short_folder, ignore_errors=True)
 
     # -- methods of the service Peer, once the caller is known ------------------------------
 
@@ -312,35 +308,12 @@ class Tunnels:
 
     # -- our side: sockets, and dialling out -------------------------------------------------
 
-    def _path_of(self, peer: Peer) -> Path:
-        path = self._folder / f"tunnel-{peer.name}.sock"
-        if len(os.fsencode(path)) <= _MAX_PATH:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return path
-        if self._short_folder is None:
-            self._short_folder = Path(tempfile.mkdtemp(prefix="fate-flow-"))
-        return self._short_folder / f"{peer.name}.sock"
-
-    def _close_door(self, name: str) -> None:
-        path, task = self._doors.pop(name)
-        task.cancel()
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-    async def _serve(self, name: str, listening: socket.socket) -> None:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._start(self._carry_out(name, reader, writer))
-
-        server = await asyncio.start_unix_server(accept, sock=listening, limit=PIECE_BYTES)
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            server.close()
-
-    async def _carry_out(
-        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        end = SocketEnd(reader, writer)
+    async def _carry_out(self, name: str, end: SocketEnd) -> None:
+        """A connection to one of our sockets."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             target = self._table.named(name)
             if target is not None:
@@ -404,20 +377,6 @@ class Tunnels:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _bind(path: Path) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.unlink(missing_ok=True)
-        listening.bind(str(path))
-        path.chmod(0o600)
-        listening.listen(MAX_PER_PEER)
-    except OSError:
-        listening.close()
-        raise
-    listening.setblocking(False)
-    return listening
 
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
