@@ -183,6 +183,13 @@ KEYS: tuple[Key, ...] = (
         choices=("auto", "on", "off"),
     ),
     Key(
+        "GATEWAY_IP",
+        "",
+        "text",
+        "address that the gateway binds; empty: IP. Needs certificates when others can reach it",
+        ours=True,
+    ),
+    Key(
         "GATEWAY_ADDRESS",
         "",
         "text",
@@ -311,7 +318,7 @@ class Settings:
     @property
     def address(self) -> str:
         """Address under which processes of this machine reach the site."""
-        return "127.0.0.1" if self.values["IP"] in ("0.0.0.0", "::", "") else self.values["IP"]  # noqa: S104
+        return _reached(str(self.values["IP"]))
 
     @property
     def http_url(self) -> str:
@@ -319,8 +326,18 @@ class Settings:
         return str(self.values.get("OWN_API_URL") or own).rstrip("/")
 
     @property
+    def gateway_ip(self) -> str:
+        """Address that the gateway binds."""
+        return str(self.values.get("GATEWAY_IP") or self.values["IP"])
+
+    @property
+    def gateway_host(self) -> str:
+        """Address under which processes of the gateway's machine reach it."""
+        return _reached(self.gateway_ip)
+
+    @property
     def grpc_address(self) -> str:
-        own = f"{self.address}:{self.values['GRPC_PORT']}"
+        own = f"{self.gateway_host}:{self.values['GRPC_PORT']}"
         return str(self.values.get("OWN_GATEWAY") or own)
 
     @property
@@ -336,8 +353,7 @@ class Settings:
 
     @property
     def is_loopback(self) -> bool:
-        ip = str(self.values["IP"])
-        return ip.startswith("127.") or ip in ("localhost", "::1")
+        return _is_loopback(str(self.values["IP"]))
 
     def secret(self) -> bytes:
         """The site's secret, made by ``fate_flow init``.
@@ -351,6 +367,15 @@ class Settings:
             raise ConfigurationError(
                 f"{self.secret_file} cannot be read", remedy="Run: fate_flow init"
             ) from None
+
+
+def _reached(ip: str) -> str:
+    """Where this machine reaches what binds ``ip``."""
+    return "127.0.0.1" if ip in ("0.0.0.0", "::", "") else ip  # noqa: S104
+
+
+def _is_loopback(ip: str) -> bool:
+    return ip.startswith("127.") or ip in ("localhost", "::1")
 
 
 def default_home() -> Path:
@@ -531,6 +556,15 @@ def _check_together(settings: Settings) -> list[Problem]:
                 f"{settings.IP} can be reached from other machines while USE_AUTHENTICATION is off",
                 "127.0.0.1, or USE_AUTHENTICATION: true",
                 "or set ALLOW_PUBLIC_WITHOUT_AUTHENTICATION: true if the network protects the site",
+            )
+        )
+    has_tls = settings.identity_dir.is_dir() and settings.GATEWAY_TLS != "off"
+    if settings.GATEWAY_IP and not _is_loopback(str(settings.GATEWAY_IP)) and not has_tls:
+        problems.append(
+            Problem(
+                "GATEWAY_IP",
+                f"{settings.GATEWAY_IP} can be reached from other machines, and there is no TLS",
+                "127.0.0.1, or an identity (fate_flow init --party …) and GATEWAY_TLS: auto",
             )
         )
     return problems

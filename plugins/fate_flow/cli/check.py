@@ -204,7 +204,8 @@ def _check_ports(settings: Settings, report: Report) -> None:
         return
     for key in ("HTTP_PORT", "GRPC_PORT"):
         port = getattr(settings, key)
-        reason = processes.can_bind(settings.IP, port)
+        ip = settings.gateway_ip if key == "GRPC_PORT" else settings.IP
+        reason = processes.can_bind(ip, port)
         holder = processes.listener(port) if reason else ""
         if reason:
             held = f", held by {holder}" if holder else ""

@@ -13,6 +13,8 @@ from fate_flow.cli.airflow_config import broker_url
 from fate_flow.cli.services import WORKER, kind_of
 from fate_flow.settings import Settings
 
+#: How a process says that waiting for it is in vain.
+NEVER_READY = "could not start"
 #: Neither a proxy of the environment nor a redirect has a place between these processes.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -45,6 +47,8 @@ def api_server(settings: Settings, timeout: float = 5.0) -> str:
     a site up to ten seconds.
     """
     status, body = get_json(f"{settings.http_url}/v1/internal/health", timeout)
+    if isinstance(body, Mapping) and body.get("error"):
+        return f"{NEVER_READY}: {body['error']}"
     if status != 200 or not isinstance(body, Mapping) or body.get("ready") is not True:
         return _explain("/v1/internal/health", status, body)
     status, body = get_json(f"{settings.http_url}/execution/health", timeout)
@@ -69,7 +73,7 @@ def scheduler(settings: Settings, timeout: float = 5.0) -> str:
 def gateway(settings: Settings, timeout: float = 2.0) -> str:
     """Empty when the gateway's port accepts connections, else why not."""
     try:
-        with socket.create_connection((settings.address, settings.GRPC_PORT), timeout=timeout):
+        with socket.create_connection((settings.gateway_host, settings.GRPC_PORT), timeout=timeout):
             return ""
     except OSError as error:
         return f"port {settings.GRPC_PORT}: {error.strerror or error}"

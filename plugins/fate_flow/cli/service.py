@@ -63,7 +63,8 @@ def check_ports(settings: Settings) -> None:
     problems = []
     for key in ("HTTP_PORT", "GRPC_PORT"):
         port = getattr(settings, key)
-        reason = processes.can_bind(settings.IP, port)
+        ip = settings.gateway_ip if key == "GRPC_PORT" else settings.IP
+        reason = processes.can_bind(ip, port)
         if reason:
             holder = processes.listener(port)
             problems.append(f"{key} {port}: {reason}" + (f", held by {holder}" if holder else ""))
@@ -168,6 +169,8 @@ def wait_until_ready(
                 break
             waiting.remove(name)
             say(f"{name} is ready ({time.monotonic() - began:.1f} s)")
+        if waiting and problem.startswith(health.NEVER_READY):
+            raise StartFailedError(f"{waiting[0]} {problem}\n" + log_tail(settings, waiting[0]))
         if waiting and time.monotonic() - began > timeout:
             raise StartFailedError(
                 f"{waiting[0]} was not ready after {timeout:.0f} s ({problem})\n"

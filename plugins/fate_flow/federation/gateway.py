@@ -185,12 +185,12 @@ async def serve(
 async def _serve(settings: site_settings.Settings, tls: Tls | None, stopped: asyncio.Event) -> None:
     state = state_of(settings)
     _renew(state)
-    gateway = await Gateway.start(state, f"{settings.IP}:{settings.GRPC_PORT}", tls)
+    gateway = await Gateway.start(state, f"{settings.gateway_ip}:{settings.GRPC_PORT}", tls)
     log.info(
         "gateway %s of %s listens on %s:%d, incarnation %s",
         __version__,
         settings.home,
-        settings.IP,
+        settings.gateway_ip,
         gateway.port,
         gateway.state.incarnation,
     )

@@ -1,0 +1,48 @@
+"""Which addresses a site binds, and what is refused because others could reach it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fate_flow.settings import FILE_NAME, inspect
+
+
+def _write(home: Path, **values: object) -> None:
+    (home / FILE_NAME).write_text(yaml.safe_dump(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "binds", "reached"),
+    [
+        ({"IP": "127.0.0.1"}, "127.0.0.1", "127.0.0.1:9360"),
+        ({"IP": "127.0.0.1", "GATEWAY_IP": "0.0.0.0"}, "0.0.0.0", "127.0.0.1:9360"),
+        ({"IP": "127.0.0.1", "GATEWAY_IP": "10.1.2.3"}, "10.1.2.3", "10.1.2.3:9360"),
+        ({"OWN_GATEWAY": "gateway:1", "USE_AUTHENTICATION": True}, "0.0.0.0", "gateway:1"),
+    ],
+)
+def test_the_gateway_may_bind_another_address(
+    tmp_path: Path, values: dict[str, object], binds: str, reached: str
+) -> None:
+    (tmp_path / "conf" / "identity").mkdir(parents=True)
+    _write(tmp_path, **values)
+    settings, problems = inspect(tmp_path)
+    assert problems == []
+    assert (settings.gateway_ip, settings.grpc_address) == (binds, reached)
+    if values.get("IP"):
+        assert settings.is_loopback
+        assert settings.http_url == "http://127.0.0.1:9380"
+
+
+@pytest.mark.parametrize("tls", ["auto", "off"])
+def test_a_public_gateway_needs_certificates(tmp_path: Path, tls: str) -> None:
+    if tls == "off":
+        (tmp_path / "conf" / "identity").mkdir(parents=True)
+    _write(tmp_path, IP="127.0.0.1", GATEWAY_IP="0.0.0.0", GATEWAY_TLS=tls)
+    (problem,) = inspect(tmp_path)[1]
+    assert problem.path == "GATEWAY_IP"
+    assert "there is no TLS" in problem.message
+    _write(tmp_path, IP="127.0.0.1", GATEWAY_IP="127.0.0.2", GATEWAY_TLS=tls)
+    assert inspect(tmp_path)[1] == []
