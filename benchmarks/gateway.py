@@ -4,7 +4,9 @@
 
 Starts a gateway and one process for each of two parties on this machine. The delay is that of
 a whole round: guest sends, host receives and sends back, guest receives (two values pass).
-CPU times count, beside wall times, because a machine with other work makes the latter long.
+The same again with the parties at two sites: the host's gateway relays to the guest's over
+mutual TLS, one hop more for each of its values. CPU times count, beside wall times, because a
+machine with other work makes the latter long.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.support.federated import FederatedGateway
 from tests.support.gateway import GUEST, HOST, GatewayProcess
 
 PAIR = {"guest": [9999], "host": [10000]}
@@ -39,8 +44,8 @@ def _cpu(pid: int | None = None) -> float:
     return float(times.user + times.system)
 
 
-def host(home: Path, port: int, rounds: int, large: int) -> None:
-    with _site(home, port).session(HOST, component="bench", roles=PAIR) as session:
+def host(home: Path, port: int, rounds: int, large: int, options: Mapping[str, Any]) -> None:
+    with _site(home, port).session(HOST, component="bench", roles=PAIR, **options) as session:
         session.join()
         for i in range(rounds + WARM_UP):
             session.send("pong", session.receive("ping", GUEST, [i]), GUEST, [i])
@@ -88,30 +93,63 @@ def guest(gateway: GatewayProcess, rounds: int, megabytes: int, large: int) -> N
         session.finish()
 
 
+def measure(
+    near: GatewayProcess, far: GatewayProcess, options: argparse.Namespace, **ticket: Any
+) -> None:
+    """Guest at ``near``, host at ``far``."""
+    other = multiprocessing.get_context("spawn").Process(
+        target=host, args=(far.home, far.port, options.rounds, options.large, ticket)
+    )
+    other.start()
+    guest(near, options.rounds, options.megabytes, options.large)
+    other.join()
+
+
+def direct(folder: Path, options: argparse.Namespace) -> None:
+    gateway = GatewayProcess(folder / "home", {"MAILBOX_MEMORY_BYTES": 256 << 20})
+    gateway.start()
+    try:
+        before = _cpu(gateway.pid)
+        time.sleep(3)
+        print(
+            f"idle gateway: {gateway.rss() / 1e6:.0f} MB resident, "
+            f"{(_cpu(gateway.pid) - before) / 3:.3f} CPU"
+        )
+        measure(gateway, gateway, options)
+    finally:
+        gateway.stop()
+
+
+def relayed(folder: Path, options: argparse.Namespace) -> None:
+    extra = {"MAILBOX_MEMORY_BYTES": 256 << 20}
+    bank = FederatedGateway(folder / "bank", extra, name="bank", parties=(GUEST,))
+    shop = FederatedGateway(folder / "shop", extra, name="shop", parties=(HOST,))
+    try:
+        for site in (bank, shop):
+            site.start()
+        bank.know(shop)
+        shop.know(bank)
+        before = _cpu(shop.pid)
+        measure(bank, shop, options, home=GUEST, ticket=bank.ticket([HOST]))
+        print(
+            f"relaying gateway: {_cpu(shop.pid) - before:.2f} CPU s in all, "
+            f"{shop.rss() / 1e6:.0f} MB resident"
+        )
+    finally:
+        for site in (bank, shop):
+            site.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--large", type=int, default=3, help="large values sent")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        gateway = GatewayProcess(Path(folder) / "home", {"MAILBOX_MEMORY_BYTES": 256 << 20})
-        gateway.start()
-        try:
-            before = _cpu(gateway.pid)
-            time.sleep(3)
-            print(
-                f"idle gateway: {gateway.rss() / 1e6:.0f} MB resident, "
-                f"{(_cpu(gateway.pid) - before) / 3:.3f} CPU"
-            )
-            other = multiprocessing.get_context("spawn").Process(
-                target=host, args=(gateway.home, gateway.port, options.rounds, options.large)
-            )
-            other.start()
-            guest(gateway, options.rounds, options.megabytes, options.large)
-            other.join()
-        finally:
-            gateway.stop()
+    for name, run in (("one site", direct), ("two sites", relayed)):
+        print(f"-- {name}")
+        with tempfile.TemporaryDirectory() as folder:
+            run(Path(folder), options)
 
 
 if __name__ == "__main__":

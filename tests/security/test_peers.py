@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from fate_flow.entities import Party
-from fate_flow.errors import ConfigurationError, FateFlowError
+from fate_flow.errors import ConfigurationError, FateFlowError, ProtocolError
 from fate_flow.federation import identity as identity_module
 from fate_flow.federation import rpc, tokens
 from fate_flow.federation.admin import GatewayAdmin
@@ -51,6 +52,8 @@ class Api(http.server.BaseHTTPRequestHandler):
         }
         if body["method"] == "job.refused":
             answer = {"retcode": 100, "retmsg": "no such table", "data": {"problems": ["t"]}}
+        if body["method"] == "job.slow":
+            time.sleep(1.0)
         if body["method"] == "job.large":
             answer["data"] = "x" * (3 << 20)
         content = json.dumps(answer).encode()
@@ -299,10 +302,19 @@ def test_a_message_goes_to_the_other_sites_api(sites: list[FederatedGateway]) ->
         assert caught.value.data == {"problems": ["t"]}
         with pytest.raises(PeerRefusedError, match="the answer has more than"):
             shop.call_peer("bank", "job.large", {})
-        with pytest.raises(FateFlowError):
+        with pytest.raises(ProtocolError, match=r"has 2\d+ bytes; allowed: 2031616"):
             shop.call_peer("bank", "job.query", {"x": "y" * (2 << 20)})
         with pytest.raises(RouteError, match=r"no peer is called 'nobody'; known: bank, office"):
             shop.call_peer("nobody", "job.query", {})
+
+
+def test_one_peer_cannot_take_all_of_the_api(sites: list[FederatedGateway]) -> None:
+    with sites[1].admin() as shop, ThreadPoolExecutor(10) as pool:
+        calls = [pool.submit(shop.call_peer, "bank", "job.slow", {}) for _ in range(10)]
+        errors = [call.exception(20) for call in calls]
+    refused = [str(error) for error in errors if error is not None]
+    assert len(refused) == 2
+    assert all("8 messages of shop are being worked on" in text for text in refused)
 
 
 def test_replays_and_other_versions_are_refused(
@@ -389,8 +401,7 @@ def test_causes_are_named(sites: list[FederatedGateway], tmp_path: Path) -> None
                 with pytest.raises(PeerUnreachableError) as caught:
                     admin.call_peer("bank", "job.query", {}, timeout=8.0)
                 assert text in caught.value.message or "not the pinned one" in caught.value.message
-                if changed.address:
-                    assert text in next(f.text for f in admin.check_peer("bank") if not f.ok)
+                assert text in next(f.text for f in admin.check_peer("bank") if not f.ok)
         shop.know(replace(card, address=f"127.0.0.1:{silent.getsockname()[1]}"), office)
         with shop.admin() as admin, pytest.raises(PeerUnreachableError, match="timed out"):
             admin.call_peer("bank", "job.query", {}, timeout=2.0)

@@ -13,7 +13,6 @@ from typing import Any
 
 from fate_flow.entities import Party
 from fate_flow.federation import tokens
-from fate_flow.federation.channel import site_tls
 from fate_flow.federation.client import GatewaySession
 from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.peers import Peer, PeerTable
@@ -72,7 +71,6 @@ class FederatedGateway(GatewayProcess):
     def task(self, party: Party, home: FederatedGateway, **options: Any) -> GatewaySession:
         """A task of this site in a job of ``home``."""
         job = options.get("job", JOB)
-        options.setdefault("tls", site_tls(self.settings))
         if home is not self:
             options.setdefault("home", home.parties[0])
             options.setdefault("ticket", home.ticket(self.parties, job))

@@ -21,6 +21,7 @@ from fate_flow.entities import Party, TaskIdentity
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import tokens
 from fate_flow.federation.admin import GatewayAdmin
+from fate_flow.federation.channel import site_tls
 from fate_flow.federation.client import GatewaySession
 from fate_flow.settings import Settings, load
 
@@ -132,6 +133,7 @@ class GatewayProcess:
         token = options.pop("token", None) or self.token(party, job=job, component=component)
         options.setdefault("timeout", 30.0)
         options.setdefault("patience", 20.0)
+        options.setdefault("tls", site_tls(self.settings))
         return GatewaySession(f"127.0.0.1:{self.port}", token, identity, **options)
 
 

@@ -13,6 +13,8 @@ from fate_flow.errors import ProtocolError
 CHUNK_BYTES = 1 << 20
 #: Largest gRPC message that the gateway takes: one chunk and its header.
 MAX_MESSAGE_BYTES = 2 * CHUNK_BYTES
+#: Body of a message between sites, and its answer; the rest of a gRPC message is for names.
+MAX_BODY_BYTES = MAX_MESSAGE_BYTES - (1 << 16)
 MAX_REASON_CHARACTERS = 1000
 DEFAULT_FLOW = "default"
 

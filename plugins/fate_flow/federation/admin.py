@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 
 from fate_flow.entities import Party
-from fate_flow.errors import FateFlowError
+from fate_flow.errors import FateFlowError, ProtocolError
 from fate_flow.federation import rpc
+from fate_flow.federation.addresses import MAX_BODY_BYTES
 from fate_flow.federation.channel import Tls, open_channel, site_tls
 from fate_flow.federation.link import failure_of
 from fate_flow.federation.peers import PEER_PROTOCOL, PeerRefusedError, PeerTable
@@ -123,14 +124,21 @@ class GatewayAdmin:
         Raises:
             PeerUnreachableError: it did not arrive, or nobody knows whether it did.
             PeerRefusedError: the answer was no; ``retcode`` and ``data`` are the answer's.
+            ProtocolError: the message is too large.
         """
         major, minor = PEER_PROTOCOL
+        content = json.dumps(body).encode()
+        if len(content) > MAX_BODY_BYTES:
+            raise ProtocolError(
+                f"message {method} for site {peer} has {len(content)} bytes; "
+                f"allowed: {MAX_BODY_BYTES}"
+            )
         call = pb.CallRequest(
             protocol_major=major,
             protocol_minor=minor,
             message_id=uuid.uuid4().hex,
             method=method,
-            body=json.dumps(body).encode(),
+            body=content,
         )
         request = pb.ForwardRequest(peer=peer, call=call, timeout=timeout)
         reply = self._call(self._control.Forward, request, timeout=timeout + self._timeout)

@@ -85,7 +85,8 @@ def channel_options(tls: Tls | None = None) -> list[tuple[str, Any]]:
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        # Also the time that a connection has to come to be; a handshake takes its own.
+        ("grpc.min_reconnect_backoff_ms", 200 if tls is None else 2000),
         ("grpc.max_reconnect_backoff_ms", 2000),
         # Channels of one process must not share a connection: a task is one connection, and
         # its end is the task's end.

@@ -7,13 +7,14 @@ import statistics
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
 
 from fate_flow.federation.addresses import CHUNK_BYTES, printable
 from fate_flow.federation.peer_service import MAX_ECHO_BYTES
-from fate_flow.federation.peers import PEER_PROTOCOL, Peer, PeerRefusedError
+from fate_flow.federation.peers import PEER_PROTOCOL, Peer, PeerRefusedError, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.reachability import Finding, probe
 from fate_flow.federation.routing import RouteError
@@ -65,13 +66,19 @@ async def check(state: GatewayState, name: str, size: int) -> list[Finding]:
     """Look at the connection to a peer, step by step; ends with the first step that fails.
 
     Raises:
-        RouteError, PeerUnreachableError: there is nothing to look at.
+        RouteError: there is no such peer.
     """
     peer = named(state, name)
     channels = state.channels
-    target, identity = channels.target(peer), channels.identity()
+    try:
+        target, identity = channels.target(peer), channels.identity()
+    except PeerUnreachableError as error:
+        return [Finding("address", False, error.message, error.remedy)]
     findings = await asyncio.to_thread(probe, peer, target, identity)
     if not all(finding.ok for finding in findings):
+        trouble = channels.trouble_of(peer)
+        if trouble:
+            findings[-1] = replace(findings[-1], text=f"{findings[-1].text}: {trouble}")
         return findings
     stub = channels.stub(peer, "Peer")
     try:

@@ -10,10 +10,11 @@ import logging
 import time
 import urllib.parse
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fate_flow.errors import ProtocolError, UnsupportedError
-from fate_flow.federation.addresses import CHUNK_BYTES, MAX_MESSAGE_BYTES, check_name, printable
+from fate_flow.federation.addresses import CHUNK_BYTES, MAX_BODY_BYTES, check_name, printable
 from fate_flow.federation.peers import PEER_PROTOCOL, Peer, ProtocolVersionError, SiteNotReadyError
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.state import GatewayState, refs
@@ -23,13 +24,14 @@ from fate_flow.version import __version__
 
 log = logging.getLogger("fate_flow.gateway")
 
-#: Body and answer of a message; the rest of the gRPC message is for its names.
-MAX_BODY_BYTES = MAX_MESSAGE_BYTES - (1 << 16)
 #: One echo asks for no more than this, so that a measurement stays one.
 MAX_ECHO_BYTES = 256 << 20
 _API_PATH = "/v1/internal/peer"
 _API_SECONDS = 60.0
 _REMEMBERED = 10_000
+#: Messages of one peer that the API works on at a time, and of all.
+_AT_ONCE = 8
+_THREADS = 16
 
 
 class PeerService:
@@ -38,6 +40,8 @@ class PeerService:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._seen: dict[str, collections.OrderedDict[str, None]] = {}
+        self._busy: collections.Counter[str] = collections.Counter()
+        self._threads = ThreadPoolExecutor(_THREADS, "fate-flow-peer")
 
     async def Hello(self, request: pb.HelloRequest, context: Any) -> pb.HelloReply:  # noqa: N802
         async with self._state.answering(context, "Hello"):
@@ -66,10 +70,16 @@ class PeerService:
                 raise ProtocolError(
                     f"a message of {len(request.body)} bytes; allowed: {MAX_BODY_BYTES}"
                 )
-            self._remember(peer, request.message_id)
             left = context.time_remaining()
             timeout = min(left if left is not None else _API_SECONDS, 600.0)
-            return await asyncio.to_thread(self._post, peer, request, timeout)
+            if self._busy[peer.site_id] >= _AT_ONCE:
+                raise SiteNotReadyError(f"{_AT_ONCE} messages of {peer.name} are being worked on")
+            self._remember(peer, request.message_id)
+            self._busy[peer.site_id] += 1
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(self._threads, self._post, peer, request, timeout)
+            work.add_done_callback(lambda _: self._busy.subtract([peer.site_id]))
+            return await asyncio.shield(work)
         raise AssertionError("answering() ends the call")
 
     async def Echo(  # noqa: N802
