@@ -117,10 +117,15 @@ def changed(document: Mapping[str, Any], path: str, value: Any) -> Document:
     return result
 
 
-def weights(site: LiveSite, job_id: str, component: str = "hetero_lr_0") -> dict[str, float]:
-    """All weights of a HeteroLR model by ``party.feature``, with the guest's intercept."""
+def weights(
+    site: LiveSite,
+    job_id: str,
+    component: str = "hetero_lr_0",
+    parties: Sequence[Party] = (GUEST, HOST),
+) -> dict[str, float]:
+    """Weights of a HeteroLR model by ``party.feature``, with the guest's intercept."""
     found: dict[str, float] = {}
-    for party in (GUEST, HOST):
+    for party in parties:
         model, _ = site.client.output_model(job_id, component, party.role, party.party_id)
         for name, value in model["weight"].items():
             found[f"{party.role}.{name}"] = float(value)

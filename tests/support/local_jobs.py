@@ -16,7 +16,8 @@ import pytest
 from fate_flow.entities import ComponentPlan, Party, Plan, TaskIdentity
 from fate_flow.federation.tokens import Claims
 from fate_flow.jobs import service
-from fate_flow.jobs.reports import apply_reports, seal_job
+from fate_flow.jobs.reports import apply_reports
+from fate_flow.jobs.sealing import seal_job
 from fate_flow.operators.plans import read_plan
 from fate_flow.runtime.context import Federation
 from fate_flow.runtime.task_runner import NoFederation, TaskRun, _AttemptLoop

@@ -17,7 +17,8 @@ from fate_flow.api.dependencies import DbSession, SiteSettings
 from fate_flow.errors import FateFlowError
 from fate_flow.federation import tokens
 from fate_flow.federation.tokens import Claims
-from fate_flow.jobs.reports import apply_reports, seal_job, status_of_task
+from fate_flow.jobs.reports import apply_reports, status_of_task
+from fate_flow.jobs.sealing import seal_job
 from fate_flow.jobs.startup import readiness
 from fate_flow.sites import calls
 

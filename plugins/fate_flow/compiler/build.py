@@ -18,7 +18,7 @@ from fate_flow.compiler.names import FINISH_TASK, airflow_task_id, dag_id_of, jo
 from fate_flow.entities import ComponentPlan, Party, Plan
 from fate_flow.operators.component import FederatedComponentOperator
 from fate_flow.operators.finish import FinishJobOperator
-from fate_flow.operators.plans import read_plan
+from fate_flow.operators.plans import read_placement, read_plan
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.operator import BaseOperator
@@ -31,7 +31,13 @@ def build_job_dag(dag_id: str) -> DAG:
     """The DAG of a stored job, for a worker that was given its id."""
     settings = site_settings.current()
     job_id = job_id_of(dag_id)
-    return build_dag(job_id, read_plan(settings.jobs_dir, job_id), settings.TASK_RETRIES)
+    placement = read_placement(settings.jobs_dir, job_id)
+    return build_dag(
+        job_id,
+        read_plan(settings.jobs_dir, job_id),
+        settings.TASK_RETRIES,
+        placement.local if placement is not None else None,
+    )
 
 
 def build_dag(

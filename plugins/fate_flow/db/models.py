@@ -214,6 +214,21 @@ class JobDetail(Base):
     width: Mapped[int] = mapped_column(Integer, default=1)
     timeout_at: Mapped[int | None] = mapped_column(BigInteger)
     state_version: Mapped[int] = mapped_column(Integer, default=0)
+    #: Key of the initiator of a job that spans sites; empty: all its parties are here.
+    home: Mapped[str] = mapped_column(name_type(30), default="")
+    home_is_local: Mapped[int] = mapped_column(Integer, default=0)
+    #: Peer name -> version of its report that was taken last, JSON; at a site that is not the
+    #: home, the version of the home's state under "home".
+    seen: Mapped[str | None] = mapped_column(document_type())
+    #: What this site wants the home to decide, JSON; null: nothing.
+    proposal: Mapped[str | None] = mapped_column(document_type())
+    #: "", asked, approved or refused, and by whom.
+    approval: Mapped[str] = mapped_column(name_type(10), default="")
+    approved_by: Mapped[str | None] = mapped_column(document_type())
+    #: Until when a place among the running jobs is kept for it, ms.
+    reserved_until: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: When another site last spoke of the job, ms.
+    heard_at: Mapped[int] = mapped_column(BigInteger, default=0)
     created: Mapped[int] = mapped_column(BigInteger, default=now_ms)
     updated: Mapped[int] = mapped_column(BigInteger, default=now_ms, onupdate=now_ms)
 
@@ -250,6 +265,7 @@ class Outbox(Base):
     destination: Mapped[str] = mapped_column(name_type(250), index=True)
     path: Mapped[str] = mapped_column(document_type())
     body: Mapped[str] = mapped_column(document_type())
+    job_id: Mapped[str] = mapped_column(name_type(25), default="", index=True)
     state_version: Mapped[int] = mapped_column(Integer, default=0)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     next_at: Mapped[int] = mapped_column(BigInteger, default=0, index=True)

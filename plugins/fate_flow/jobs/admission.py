@@ -8,7 +8,7 @@ widest row of its graph still has room.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -18,30 +18,37 @@ from fate_flow.compiler.build import build_dag
 from fate_flow.compiler.names import dag_id_of
 from fate_flow.compiler.register import register_job
 from fate_flow.db.models import JobDetail, Queue, now_ms
-from fate_flow.entities import JobStatus, Plan
+from fate_flow.entities import JobStatus, Party, Plan
 from fate_flow.errors import FateFlowError
 from fate_flow.jobs.states import (
+    QUEUE_AWAITING,
     QUEUE_LOCK,
+    QUEUE_RESERVED,
     QUEUE_TAKEN,
     QUEUE_WAITING,
     Failure,
     end_job,
     open_jobs,
+    queued,
 )
-from fate_flow.operators.plans import read_plan
+from fate_flow.operators.plans import read_placement, read_plan
 
 log = logging.getLogger("fate_flow.jobs")
 
+#: How long a place is kept for a job whose other sites are asked for theirs.
+RESERVE_MS = 60_000
 
-def width_of(plan: Plan) -> int:
-    """Most tasks that can run at once: the fullest level of the graph, at least 1."""
+
+def width_of(plan: Plan, local: Iterable[Party] | None = None) -> int:
+    """Most tasks that can run at once here: the fullest level of the graph, at least 1."""
+    here = set(plan.parties if local is None else local)
     level: dict[str, int] = {}
     load: dict[int, int] = {}
     for component in plan.components:
         depth = 1 + max((level.get(name, 0) for name in component.upstream), default=0)
         level[component.name] = depth
-        load[depth] = load.get(depth, 0) + len(component.parties)
-    return max(load.values(), default=1)
+        load[depth] = load.get(depth, 0) + sum(p in here for p in component.parties)
+    return max(1, *load.values()) if load else 1
 
 
 def admit(session: Session) -> list[str]:
@@ -50,15 +57,15 @@ def admit(session: Session) -> list[str]:
     Returns:
         Ids of the jobs whose runs now exist.
     """
-    if not open_jobs(session, taken=False):
+    if not queued(session, QUEUE_WAITING):
         return []
     _lock(session)
-    waiting = open_jobs(session, taken=False)
+    waiting = queued(session, QUEUE_WAITING)
     settings = site_settings.current()
-    running = open_jobs(session, taken=True)
+    running = _occupying(session)
     widths = _widths(session, [*running, *waiting])
     used = sum(widths.get(job_id, 1) for job_id in running)
-    count = len(running)
+    count = len(running) - len(_of_other_sites(session, running))
     admitted = []
     for job_id in waiting:
         width = widths.get(job_id, 1)
@@ -71,6 +78,72 @@ def admit(session: Session) -> list[str]:
             count += 1
             used += width
     return admitted
+
+
+def reserve(session: Session, job_id: str) -> bool:
+    """Keep a place for a job that spans sites, for a minute; False: there is none.
+
+    Every site is asked for a place before any starts: a job that held one here while it
+    waited for another site could wait for a job that does the same the other way round.
+    """
+    _lock(session)
+    detail = session.get(JobDetail, job_id)
+    if detail is None:
+        return False
+    settings = site_settings.current()
+    others = [other for other in _occupying(session) if other != job_id]
+    of_others = _of_other_sites(session, others)
+    if detail.home_is_local:
+        full = len(others) - len(of_others) >= settings.MAX_CONCURRENT_JOB_RUN
+    else:
+        full = len(of_others) >= settings.MAX_CONCURRENT_JOB_RUN_HOST
+    used = sum(_widths(session, others).values())
+    if full or (others and used + detail.width > settings.PARALLELISM):
+        return False
+    changed = session.execute(
+        update(Queue)
+        .where(Queue.f_job_id == job_id, Queue.f_is_waiting.in_((QUEUE_AWAITING, QUEUE_RESERVED)))
+        .values(f_is_waiting=QUEUE_RESERVED)
+    )
+    detail.reserved_until = now_ms() + RESERVE_MS
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def release(session: Session, job_id: str) -> None:
+    """Give a kept place back."""
+    session.execute(
+        update(Queue)
+        .where(Queue.f_job_id == job_id, Queue.f_is_waiting == QUEUE_RESERVED)
+        .values(f_is_waiting=QUEUE_AWAITING)
+    )
+
+
+def start_here(session: Session, job_id: str) -> bool:
+    """Run this site's part of a job that spans sites; False: it had been started, or is over."""
+    return _take(session, job_id, QUEUE_AWAITING, QUEUE_RESERVED)
+
+
+def _occupying(session: Session) -> list[str]:
+    """Jobs that run, and those that a place is kept for."""
+    kept = session.scalars(
+        select(JobDetail.f_job_id)
+        .join(Queue, Queue.f_job_id == JobDetail.f_job_id)
+        .where(Queue.f_is_waiting == QUEUE_RESERVED, JobDetail.reserved_until > now_ms())
+    )
+    return [*open_jobs(session, taken=True), *kept]
+
+
+def _of_other_sites(session: Session, job_ids: Sequence[str]) -> set[str]:
+    """Those of the jobs whose home is another site."""
+    return set(
+        session.scalars(
+            select(JobDetail.f_job_id).where(
+                JobDetail.f_job_id.in_(job_ids),
+                JobDetail.home != "",
+                JobDetail.home_is_local == 0,
+            )
+        )
+    )
 
 
 def _lock(session: Session) -> None:
@@ -92,11 +165,11 @@ def _widths(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     return {row.f_job_id: row.width for row in rows}
 
 
-def _take(session: Session, job_id: str) -> bool:
+def _take(session: Session, job_id: str, *states: int) -> bool:
     """Claim one job and create its run; False when another process was faster."""
     claimed = session.execute(
         update(Queue)
-        .where(Queue.f_job_id == job_id, Queue.f_is_waiting == QUEUE_WAITING)
+        .where(Queue.f_job_id == job_id, Queue.f_is_waiting.in_(states or (QUEUE_WAITING,)))
         .values(f_is_waiting=QUEUE_TAKEN)
     )
     if not claimed.rowcount:  # type: ignore[attr-defined]
@@ -107,7 +180,9 @@ def _take(session: Session, job_id: str) -> bool:
     except FateFlowError as error:
         end_job(session, job_id, JobStatus.FAILED, Failure(f"its plan is lost: {error}"))
         return False
-    register_job(session, build_dag(job_id, plan, settings.TASK_RETRIES), job_id)
+    placement = read_placement(settings.jobs_dir, job_id)
+    local = placement.local if placement is not None else None
+    register_job(session, build_dag(job_id, plan, settings.TASK_RETRIES, local), job_id)
     detail = session.get(JobDetail, job_id)
     if detail is not None:
         detail.dag_id, detail.run_id = dag_id_of(job_id), job_id

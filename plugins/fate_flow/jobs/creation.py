@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
@@ -15,28 +15,67 @@ from fate_flow.compiler.names import dag_id_of
 from fate_flow.data.table import TableStore
 from fate_flow.db.models import Job, JobDetail, Queue, now_ms
 from fate_flow.dsl.parser import compile_plan, compile_predict_plan
-from fate_flow.entities import JobStatus, Party, Plan, model_id_of, party_model_id
+from fate_flow.entities import JobStatus, Party, Placement, Plan, model_id_of, party_model_id
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError, Problem
 from fate_flow.jobs.admission import width_of
 from fate_flow.jobs.ids import new_job_id
-from fate_flow.jobs.permission import Gate
+from fate_flow.jobs.permission import Gate, NotAuthorizedError
+from fate_flow.jobs.placing import hosted_here, place, place_at_peer
+from fate_flow.jobs.states import QUEUE_AWAITING, QUEUE_WAITING
 from fate_flow.models.store import ModelStore
-from fate_flow.operators.plans import write_plan
+from fate_flow.operators.plans import write_placement, write_plan
+from fate_flow.sites.peers import policy_of
 from fate_flow.tracking import store as tracking
 
 if TYPE_CHECKING:
+    from fate_flow.federation.peers import Peer
     from fate_flow.settings import Settings
+
+_POLICY_REMEDY = "fate_flow peer policy, at the site that refuses, changes what is allowed"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A job that another site wants to run with this one.
+
+    Attributes:
+        dsl, conf, train_conf: as submitted there; ``train_conf`` of a prediction only.
+        plan_hash: of the plan that they compile to there.
+        ticket: for the tasks of this site at the home's gateway.
+    """
+
+    job_id: str
+    dsl: Mapping[str, Any]
+    conf: Mapping[str, Any]
+    train_conf: Mapping[str, Any]
+    plan_hash: str
+    ticket: str
 
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """A validated job that exists nowhere yet."""
+    """A validated job that exists nowhere yet.
+
+    Attributes:
+        runtime_conf: with what the site has added.
+        submitted: the conf without it.
+        placement: None when all parties are here.
+    """
 
     job_id: str
     plan: Plan
     dsl: Mapping[str, Any]
     runtime_conf: Mapping[str, Any]
     train_runtime_conf: Mapping[str, Any]
+    placement: Placement | None = None
+    submitted: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def local_parties(self) -> list[Party]:
+        """The parties whose tables, models and tasks are at this site."""
+        if self.placement is None:
+            return self.plan.parties
+        return [party for party in self.plan.parties if party in self.placement.local]
 
     @property
     def is_predict(self) -> bool:
@@ -63,7 +102,7 @@ class PreparedJob:
         shutil.rmtree(settings.logs_dir / self.job_id, ignore_errors=True)
         if not self.is_predict:
             store = ModelStore(settings.models_dir)
-            for party in self.plan.parties:
+            for party in self.local_parties:
                 store.remove(party_model_id(party, model_id_of(self.plan.roles)), self.job_id)
 
 
@@ -104,10 +143,73 @@ def prepare(
             ) from None
         conf["job_parameters"]["model_id"] = model_id_of(plan.roles)
         conf["job_parameters"]["model_version"] = job_id
-    _check_parties(settings, plan)
-    Gate(session, settings, plan.initiator).check_creation(plan)
-    _check_tables(settings, plan)
-    return PreparedJob(job_id, plan, dsl, conf, train_conf)
+    placement = place(session, settings, plan)
+    prepared = PreparedJob(job_id, plan, dsl, conf, train_conf, placement, runtime_conf)
+    local = prepared.local_parties
+    Gate(session, settings, plan.initiator).check_creation(plan, local)
+    _check_tables(settings, plan, local)
+    return prepared
+
+
+def prepare_for_peer(settings: Settings, session: Session, peer: Peer, offer: Offer) -> PreparedJob:
+    """Validate a job that another site offers, as far as it concerns this one.
+
+    Raises:
+        InvalidInputError: with all problems.
+        FateFlowError: the peer's jobs may not do that here, or it compiles to another plan.
+    """
+    conf = copy.deepcopy(dict(offer.conf))
+    if offer.train_conf:
+        plan = compile_predict_plan(offer.dsl, offer.train_conf, conf)
+    else:
+        plan = compile_plan(offer.dsl, conf)
+        conf["job_parameters"]["model_id"] = model_id_of(plan.roles)
+        conf["job_parameters"]["model_version"] = offer.job_id
+    if plan.content_hash != offer.plan_hash:
+        raise FateFlowError(
+            f"job {offer.job_id} compiles to another plan here than at its home",
+            remedy="Bring both sites to the same version",
+        )
+    placement = place_at_peer(session, settings, plan, peer, offer.ticket)
+    prepared = PreparedJob(offer.job_id, plan, offer.dsl, conf, dict(offer.train_conf), placement)
+    local = prepared.local_parties
+    _check_policy(session, peer, plan, local)
+    Gate(session, settings, plan.initiator).check_creation(plan, local)
+    _check_tables(settings, plan, local)
+    _check_models(settings, prepared)
+    return prepared
+
+
+def _check_policy(session: Session, peer: Peer, plan: Plan, local: Sequence[Party]) -> None:
+    tables = [
+        address
+        for party in local
+        for address in plan.job_args.get(party.key, {}).values()
+        if address is not None
+    ]
+    refusals = policy_of(session, peer.name).refusals(
+        roles={party.role for party in local},
+        modules={c.module for c in plan.components if set(c.parties) & set(local)},
+        tables=tables,
+    )
+    if refusals:
+        raise NotAuthorizedError("; ".join(refusals), remedy=_POLICY_REMEDY)
+
+
+def _check_models(settings: Settings, job: PreparedJob) -> None:
+    """What a prediction loads must be here."""
+    if not job.is_predict:
+        return
+    store = ModelStore(settings.models_dir)
+    model = job.model_info
+    for party in job.local_parties:
+        try:
+            store.read_pipeline(party_model_id(party, model["model_id"]), model["model_version"])
+        except NotFoundError:
+            raise FateFlowError(
+                f"there is no model {model['model_id']} version {model['model_version']}"
+                f" of {party} here"
+            ) from None
 
 
 def _pipeline_of(
@@ -143,25 +245,7 @@ def _pipeline_of(
     return json.loads(pipeline.inference_dsl), json.loads(pipeline.train_runtime_conf)
 
 
-def _check_parties(settings: Settings, plan: Plan) -> None:
-    """A site that names its parties refuses the others: no peer site is configured."""
-    hosted = {Party.parse(text) for text in settings.PARTIES}
-    if not hosted:
-        return
-    problems = [
-        Problem(
-            f"job_runtime_conf.role.{party.role}",
-            f"{party} is not hosted at this site",
-            ", ".join(sorted(map(str, hosted))),
-        )
-        for party in plan.parties
-        if party.role != "local" and party not in hosted
-    ]
-    if problems:
-        raise InvalidInputError(problems)
-
-
-def _check_tables(settings: Settings, plan: Plan) -> None:
+def _check_tables(settings: Settings, plan: Plan, local: Sequence[Party]) -> None:
     """Every table that a component of ours will read must be there."""
     store = TableStore(settings.tables_dir)
     problems: dict[str, Problem] = {}
@@ -173,6 +257,8 @@ def _check_tables(settings: Settings, plan: Plan) -> None:
             if reference.startswith("args.")
         ]
         for party in component.parties:
+            if party not in local:
+                continue
             arguments = plan.job_args.get(party.key, {})
             index = list(plan.roles[party.role]).index(party.party_id)
             for key in keys:
@@ -205,10 +291,20 @@ def _absent_tables(settings: Settings, dsl: Any, conf: Any) -> list[Problem]:
                     isinstance(name, str) and isinstance(namespace, str) and name and namespace
                 ):
                     continue
+                if _is_elsewhere(settings, conf, role, index):
+                    continue
                 if not _exists(store, namespace, name):
                     path = f"job_runtime_conf.role_parameters.{role}.args.data.{key}[{index}]"
                     found.append(_absent(path, role, namespace, name))
     return found
+
+
+def _is_elsewhere(settings: Settings, conf: Any, role: str, index: int) -> bool:
+    """Whether a party's tables are at another site, as far as the conf can be read."""
+    try:
+        return not hosted_here(settings, Party(role, int(conf["role"][role][index])))
+    except (KeyError, IndexError, TypeError, ValueError):
+        return bool(settings.PARTIES)
 
 
 def _exists(store: TableStore, namespace: str, name: str) -> bool:
@@ -226,25 +322,36 @@ def _absent(path: str, who: str, namespace: str, name: str) -> Problem:
 
 
 def create_job(session: Session, settings: Settings, job: PreparedJob) -> None:
-    """Rows, files and model folders of a job at all parties of this site."""
+    """Rows of a job for all its parties; files and model folders for those of this site."""
     _write_files(settings, job)
     now = now_ms()
     if not job.is_predict:
         store = ModelStore(settings.models_dir)
-        for party in job.plan.parties:
+        for party in job.local_parties:
             store.create(party_model_id(party, job.model_info["model_id"]), job.job_id)
     for party in job.plan.parties:
         session.add(_row(settings, job, party, now))
+    for party in job.local_parties:
         tracking.save_job_view(session, job.job_id, party.role, party.party_id, _view(job, party))
-    session.add(
-        JobDetail(f_job_id=job.job_id, plan_hash=job.plan.content_hash, width=width_of(job.plan))
+    placement = job.placement
+    detail = JobDetail(
+        f_job_id=job.job_id,
+        plan_hash=job.plan.content_hash,
+        width=width_of(job.plan, job.local_parties),
+        home=placement.home.key if placement is not None else "",
+        home_is_local=int(placement is not None and placement.home_is_local),
+        heard_at=now,
     )
+    if placement is not None:
+        detail.reason = "waiting for a place at every site"
+    session.add(detail)
     event = {
         "job_id": job.job_id,
         "initiator_role": job.plan.initiator.role,
         "initiator_party_id": job.plan.initiator.party_id,
     }
-    session.add(Queue(f_job_id=job.job_id, f_event=json.dumps(event), f_is_waiting=1))
+    waits = QUEUE_WAITING if placement is None else QUEUE_AWAITING
+    session.add(Queue(f_job_id=job.job_id, f_event=json.dumps(event), f_is_waiting=waits))
     session.flush()
 
 
@@ -260,7 +367,7 @@ def _row(settings: Settings, job: PreparedJob, party: Party, now: int) -> Job:
         f_dsl=json.dumps(job.dsl),
         f_runtime_conf=json.dumps(job.runtime_conf),
         f_train_runtime_conf=json.dumps(job.train_runtime_conf),
-        f_run_ip=f"{settings.address}:{settings.HTTP_PORT}",
+        f_run_ip=f"{settings.address}:{settings.HTTP_PORT}" if party in job.local_parties else "",
         f_status=JobStatus.WAITING.value,
         f_create_time=now,
     )
@@ -297,3 +404,5 @@ def _write_files(settings: Settings, job: PreparedJob) -> None:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=4))
     write_plan(settings.jobs_dir, job.job_id, job.plan)
+    if job.placement is not None:
+        write_placement(settings.jobs_dir, job.job_id, job.placement)

@@ -168,14 +168,17 @@ class Gate:
             if value not in self._allowed(kind):
                 raise NotAuthorizedError(f"{kind} {value} not authorized")
 
-    def check_creation(self, plan: Plan) -> None:
+    def check_creation(self, plan: Plan, parties: Iterable[Party] | None = None) -> None:
         """May the source create this job at every party of it?
+
+        Args:
+            parties: those to ask; all by default.
 
         Raises:
             FateFlowError: names every party that refuses, and its reason.
         """
         refusals = []
-        for party in plan.parties:
+        for party in plan.parties if parties is None else parties:
             try:
                 self._check_creation_at(party, plan)
             except NotAuthorizedError as error:

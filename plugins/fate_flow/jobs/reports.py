@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from fate_flow import settings as site_settings
-from fate_flow.db.models import Job, Metric, Task, TaskDetail, now_ms
-from fate_flow.dsl.parser import derive_predict_dsl
-from fate_flow.entities import JobStatus, Party, TaskStatus, model_id_of, party_model_id
-from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError
+from fate_flow.db.models import Metric, Task, TaskDetail, now_ms
+from fate_flow.entities import JobStatus, TaskStatus
+from fate_flow.errors import FateFlowError, InvalidInputError
 from fate_flow.federation.tokens import Claims
-from fate_flow.jobs import states
+from fate_flow.jobs import progress, states, telling
 from fate_flow.jobs.permission import (
     RUN_TASK,
-    SAVE_PIPELINE,
-    Gate,
     NotAuthorizedError,
     gate_of_job,
 )
 from fate_flow.jobs.service import end
-from fate_flow.models.store import ModelStore
 from fate_flow.operators.plans import read_plan
 from fate_flow.tracking import store as tracking
 from fate_flow.tracking.store import TaskScope
@@ -153,7 +148,8 @@ def _on_status(
     if status is TaskStatus.SUCCESS:
         log.info("job %s: %s ended: success", claims.job_id, task_text)
         detail.progress = 1.0
-        _after_success(session, claims)
+        progress.update(session, claims.job_id, claims.component)
+        telling.tell(session, claims.job_id)
     else:
         log.error("job %s: %s ended: %s: %s", claims.job_id, task_text, status.value, error)
         failure = states.Failure(error or "failed", claims.component, claims.party)
@@ -204,26 +200,7 @@ def _begin(
         log.info("job %s started", claims.job_id)
     who = f"task {claims.component} of {claims.party}"
     log.info("job %s: %s started, try %d", claims.job_id, who, detail.try_number)
-
-
-def _after_success(session: Session, claims: Claims) -> None:
-    """Progress of the job: components whose tasks are all success."""
-    settings = site_settings.current()
-    plan = read_plan(settings.jobs_dir, claims.job_id)
-    succeeded = {
-        (name, f"{role}_{party_id}")
-        for name, role, party_id in session.execute(
-            select(Task.f_component_name, Task.f_role, Task.f_party_id).where(
-                Task.f_job_id == claims.job_id, Task.f_status == TaskStatus.SUCCESS.value
-            )
-        )
-    }
-    done = sum(
-        all((component.name, party.key) in succeeded for party in component.parties)
-        for component in plan.components
-    )
-    last = f"{claims.job_id}_{claims.component}"
-    states.set_progress(session, claims.job_id, done, len(plan.components), last)
+    telling.tell(session, claims.job_id)
 
 
 def _on_metrics(
@@ -271,80 +248,6 @@ _HANDLERS: Mapping[Any, Callable[[Session, Claims, TaskDetail, Mapping[str, Any]
     "data_view": _on_data_view,
     "progress": _on_progress,
 }
-
-
-def seal_job(session: Session, job_id: str) -> None:
-    """Save the pipeline model of every party here and end the job with success.
-
-    Raises:
-        NotFoundError: unknown job.
-        FateFlowError: a task has not succeeded.
-    """
-    status = states.status_of(session, job_id)
-    if status is None:
-        raise NotFoundError(f"can not found job: {job_id}")
-    if status.is_terminal:
-        return
-    settings = site_settings.current()
-    plan = read_plan(settings.jobs_dir, job_id)
-    missing = _not_succeeded(session, job_id, plan.components)
-    if missing:
-        raise FateFlowError(f"job {job_id} cannot be finished: {', '.join(missing)}")
-    states.start_job(session, job_id)
-    row = session.scalars(select(Job).where(Job.f_job_id == job_id).limit(1)).one()
-    if plan.job_parameters.get("job_type") != "predict":
-        gate = gate_of_job(session, settings, job_id)
-        refusal = _refusal_to_save(gate, plan.parties) if gate is not None else None
-        if refusal is not None:
-            end(session, job_id, JobStatus.FAILED, refusal)
-            return
-        _save_pipelines(session, job_id, plan.parties, plan.roles, row)
-    end(session, job_id, JobStatus.SUCCESS, None)
-
-
-def _refusal_to_save(gate: Gate, parties: list[Party]) -> states.Failure | None:
-    for party in parties:
-        try:
-            gate.check(party, SAVE_PIPELINE)
-        except NotAuthorizedError as error:
-            return states.Failure(f"save_pipeline: {error.message}", None, party)
-    return None
-
-
-def _not_succeeded(session: Session, job_id: str, components: Any) -> list[str]:
-    rows = session.execute(
-        select(Task.f_component_name, Task.f_role, Task.f_party_id, Task.f_status).where(
-            Task.f_job_id == job_id
-        )
-    )
-    found = {(name, f"{role}_{party}"): status for name, role, party, status in rows}
-    return [
-        f"{component.name} of {party} is {found.get((component.name, party.key), 'not run')}"
-        for component in components
-        for party in component.parties
-        if found.get((component.name, party.key)) != TaskStatus.SUCCESS.value
-    ]
-
-
-def _save_pipelines(
-    session: Session, job_id: str, parties: list[Party], roles: Mapping[str, Any], row: Job
-) -> None:
-    """The pipeline model of every party, and the data view that says where it is."""
-    store = ModelStore(site_settings.current().models_dir)
-    dsl = json.loads(row.f_dsl)
-    model_id = model_id_of(roles)
-    for party in parties:
-        owner = party_model_id(party, model_id)
-        store.save_pipeline(
-            owner,
-            job_id,
-            inference_dsl=json.dumps(derive_predict_dsl(dsl, party.role)).encode(),
-            train_dsl=row.f_dsl.encode(),
-            train_runtime_conf=row.f_runtime_conf.encode(),
-            model_id=model_id,
-        )
-        scope = TaskScope(job_id, "pipeline", party.role, str(party.party_id))
-        tracking.save_data_view(session, scope, party_model_id=owner, model_version=job_id)
 
 
 def forget_metrics(session: Session, job_id: str) -> None:

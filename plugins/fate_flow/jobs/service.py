@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +17,20 @@ from sqlalchemy.orm import Session
 from fate_flow import settings as site_settings
 from fate_flow.compiler.register import fail_run
 from fate_flow.data.paths import readable_file
-from fate_flow.db.models import Job
+from fate_flow.db.models import Job, JobDetail
+from fate_flow.db.session import create_session
 from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import RETCODE_EXCEPTION, FateFlowError, NotFoundError
+from fate_flow.jobs import offering, telling
 from fate_flow.jobs.admission import admit
+from fate_flow.jobs.agreement import Proposal
 from fate_flow.jobs.creation import create_job, prepare
 from fate_flow.jobs.effects import after_commit, on_rollback
 from fate_flow.jobs.peers import cancel_at_gateway
 from fate_flow.jobs.permission import CLEAN, gate_of_job
 from fate_flow.jobs.states import Failure, end_job, open_jobs, status_of
 from fate_flow.runtime.task_runner import work_folder, work_prefix
+from fate_flow.sites import delivery, outbox
 
 log = logging.getLogger("fate_flow.jobs")
 
@@ -55,10 +61,17 @@ def submit_job(
     """
     settings = site_settings.current()
     prepared = prepare(settings, session, job_dsl, runtime_conf, job_id)
+    if prepared.placement is not None:
+        # Nothing is held in the database while other sites are asked.
+        session.commit()
+        offering.offer(settings, prepared)
+        on_rollback(session, lambda: offering.withdraw(prepared))
     # Whatever fails, the commit included: no file stays without its rows.
     on_rollback(session, lambda: prepared.remove_files(settings))
     try:
         create_job(session, settings, prepared)
+        if prepared.placement is not None:
+            telling.wake_after_commit(session)
         admit(session)
         session.flush()
     except BaseException:
@@ -83,23 +96,117 @@ def stop_job(session: Session, job_id: str) -> str:
         return "kill job success"
     waiting = job_id in open_jobs(session, taken=False)
     reason = Failure("canceled while it was waiting" if waiting else "stopped by request")
-    end(session, job_id, JobStatus.CANCELED if waiting else JobStatus.FAILED, reason)
+    stopped = JobStatus.CANCELED if waiting else JobStatus.FAILED
+    end(session, job_id, stopped, reason, is_stop=True)
     return "cancel job success" if waiting else "kill job success"
 
 
-def end(session: Session, job_id: str, status: JobStatus, failure: Failure | None) -> bool:
+@dataclass(frozen=True)
+class StopResult:
+    """What a stop is answered with.
+
+    Attributes:
+        text: FATE-Flow's.
+        acknowledged: other sites that know of it.
+        told_later: other sites that cannot be reached now -> why.
+    """
+
+    text: str
+    acknowledged: tuple[str, ...] = ()
+    told_later: Mapping[str, str] = field(default_factory=dict)
+
+
+def stop_everywhere(session: Session, job_id: str, patience: float = 2.0) -> StopResult:
+    """Stop a job and say which other sites have heard of it after a moment.
+
+    Raises:
+        FateFlowError: unknown job.
+    """
+    text = stop_job(session, job_id)
+    placement = telling.placement_of(job_id)
+    if placement is None:
+        return StopResult(text)
+    session.commit()
+    delivery.wake()
+    deadline = time.monotonic() + patience
+    while True:
+        with create_session() as other:
+            late = outbox.waiting_for(other, job_id)
+        if not late or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    told = placement.sites if placement.home_is_local else [telling.home_peer(placement)]
+    return StopResult(text, tuple(name for name in told if name not in late), late)
+
+
+def end(
+    session: Session,
+    job_id: str,
+    status: JobStatus,
+    failure: Failure | None,
+    *,
+    is_stop: bool = False,
+    decided: bool = False,
+) -> bool:
     """End a job for good and everywhere: rows, Airflow's run, the peers' waits, the queue.
 
+    A site that is not the job's home ends its own part and proposes the rest to the home.
+
+    Args:
+        is_stop: a person asked for it.
+        decided: the home has decided so, or nobody else can.
+
     Returns:
-        False when the job had ended before.
+        False when the job had ended before, or the end been proposed.
     """
+    detail = session.get(JobDetail, job_id)
+    if detail is not None and telling.is_elsewhere(detail) and not decided:
+        return _propose(session, detail, status, failure, is_stop=is_stop)
     if not end_job(session, job_id, status, failure):
         return False
     if status is not JobStatus.SUCCESS:
-        fail_run(session, job_id)
-        reason = failure.reason if failure else status.value
-        after_commit(session, lambda: cancel_at_gateway(job_id, reason))
+        _end_here(session, job_id, failure.reason if failure else status.value)
+    if detail is not None and detail.home_is_local:
+        outbox.forget(session, job_id, telling.START)
+        telling.tell(session, job_id)
     admit(session)
+    return True
+
+
+def _end_here(session: Session, job_id: str, reason: str) -> None:
+    fail_run(session, job_id)
+    after_commit(session, lambda: cancel_at_gateway(job_id, reason))
+
+
+def _propose(
+    session: Session,
+    detail: JobDetail,
+    status: JobStatus,
+    failure: Failure | None,
+    *,
+    is_stop: bool,
+) -> bool:
+    """End this site's part at once and ask the home to end the job."""
+    job_id = detail.f_job_id
+    now = status_of(session, job_id)
+    if now is None or now.is_terminal or detail.proposal:
+        return False
+    reason = failure.reason if failure else status.value
+    proposal = Proposal(status, reason, is_stop)
+    detail.proposal = json.dumps(
+        {
+            "status": proposal.status.value,
+            "reason": proposal.reason,
+            "is_stop": proposal.is_stop,
+            "component": failure.component if failure else None,
+            "party": failure.party.key if failure and failure.party else None,
+        }
+    )
+    placement = telling.placement_of(job_id)
+    peer = telling.home_peer(placement) if placement is not None else detail.home
+    detail.reason = f"{reason}; the job's home, site {peer}, has been asked to end it"
+    _end_here(session, job_id, reason)
+    telling.tell(session, job_id)
     return True
 
 
@@ -111,7 +218,8 @@ def clean_queue(session: Session) -> int:
     """
     waiting = open_jobs(session, taken=False)
     for job_id in waiting:
-        end_job(session, job_id, JobStatus.CANCELED, Failure("removed by clean queue"))
+        failure = Failure("removed by clean queue")
+        end(session, job_id, JobStatus.CANCELED, failure, is_stop=True)
     return len(waiting)
 
 

@@ -33,7 +33,12 @@ from fate_flow.compiler.register import (
 from fate_flow.data.table import TableStore
 from fate_flow.db.session import create_session
 from fate_flow.entities import Party, Plan
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.jobs import incoming
+from fate_flow.jobs.starting import HomeWatch, Starter, on_refusal
 from fate_flow.jobs.watch import Watch
+from fate_flow.sites import calls
+from fate_flow.sites.delivery import Delivery
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -69,6 +74,10 @@ def _start() -> None:
             _in_a_transaction(step)
         TableStore(settings.tables_dir).collect()
         Watch().start()
+        if SiteIdentity.exists(settings):
+            for method, handler in incoming.HANDLERS.items():
+                calls.register(method, handler)
+            Delivery(on_refusal, (Starter(), HomeWatch())).start()
         _state["ready"] = True
         log.info("FATE-Flow is ready at %s", settings.http_url)
     except Exception as error:

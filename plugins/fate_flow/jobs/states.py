@@ -24,6 +24,8 @@ OPEN_TASKS = (TaskStatus.WAITING.value, TaskStatus.RUNNING.value)
 QUEUE_WAITING, QUEUE_TAKEN, QUEUE_REMOVED = 1, 0, 2
 #: Of the one row that is no job but a lock.
 QUEUE_LOCK = 3
+#: A job that spans sites waits until all of them have a place for it; then it is kept one.
+QUEUE_AWAITING, QUEUE_RESERVED = 4, 5
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,14 @@ def status_of(session: Session, job_id: str) -> JobStatus | None:
 
 def open_jobs(session: Session, *, taken: bool) -> Sequence[str]:
     """Ids of jobs that have not ended, in order of submission: waiting, or handed to Airflow."""
-    wanted = QUEUE_TAKEN if taken else QUEUE_WAITING
+    wanted = (QUEUE_TAKEN,) if taken else (QUEUE_WAITING, QUEUE_AWAITING, QUEUE_RESERVED)
+    return queued(session, *wanted)
+
+
+def queued(session: Session, *wanted: int) -> Sequence[str]:
+    """Ids of the jobs in these states of the queue, in order of submission."""
     return list(
         session.scalars(
-            select(Queue.f_job_id).where(Queue.f_is_waiting == wanted).order_by(Queue.id)
+            select(Queue.f_job_id).where(Queue.f_is_waiting.in_(wanted)).order_by(Queue.id)
         )
     )

@@ -25,7 +25,7 @@ from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import FateFlowError
 from fate_flow.jobs.admission import admit
 from fate_flow.jobs.leftovers import remove_leftovers
-from fate_flow.jobs.reports import seal_job
+from fate_flow.jobs.sealing import seal_job
 from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, open_jobs
 from fate_flow.sites.peers import push_if_other

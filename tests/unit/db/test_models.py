@@ -18,9 +18,10 @@ from sqlalchemy.schema import CreateTable
 
 from fate_flow.db.migrations.versions import r0001_first_tables as first
 from fate_flow.db.migrations.versions import r0003_peers as peers
+from fate_flow.db.migrations.versions import r0004_sites as sites
 from fate_flow.db.models import Job, Metric, Outbox, columns_of, metadata, row_to_dict
 
-STEPS: list[Any] = [first, peers]
+STEPS: list[Any] = [first, peers, sites]
 
 #: What FATE-Board 1.4 selects.
 BOARD_JOB = """

@@ -15,7 +15,8 @@ from fate_flow.errors import FateFlowError
 from fate_flow.federation.tokens import Claims
 from fate_flow.jobs import permission
 from fate_flow.jobs.permission import COMMANDS, Gate, NotAuthorizedError
-from fate_flow.jobs.reports import apply_reports, seal_job
+from fate_flow.jobs.reports import apply_reports
+from fate_flow.jobs.sealing import seal_job
 from fate_flow.jobs.states import status_of
 from fate_flow.models.store import ModelStore
 from fate_flow.operators.plans import write_plan

@@ -15,7 +15,8 @@ from fate_flow.entities import JobStatus, Party
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError
 from fate_flow.federation.tokens import Claims
 from fate_flow.jobs import reports
-from fate_flow.jobs.reports import apply_reports, seal_job, status_of_task
+from fate_flow.jobs.reports import apply_reports, status_of_task
+from fate_flow.jobs.sealing import seal_job
 from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, status_of
 from fate_flow.models.store import ModelStore

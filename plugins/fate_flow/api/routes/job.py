@@ -110,7 +110,9 @@ def stop(body: Annotated[StopBody, body_of(StopBody)], session: DbSession) -> Re
     """Cancel a waiting job, end a running one; a finished job stays as it is."""
     from fate_flow.jobs import service
 
-    return answer(retmsg=service.stop_job(session, body.job_id))
+    stopped = service.stop_everywhere(session, body.job_id)
+    data = {"acknowledged": list(stopped.acknowledged), "told_later": dict(stopped.told_later)}
+    return answer(data if any(data.values()) else None, retmsg=stopped.text)
 
 
 @router.post("/query", dependencies=[can_read], **docs(JobFilters, _JOB, [{"f_job_id": _JOB_ID}]))
