@@ -1,13 +1,17 @@
-"""The same behaviour on every database: SQLite always, others by FATE_FLOW_TEST_DATABASES.
+"""The same behaviour on every database: SQLite, PostgreSQL, MariaDB, and others that are named.
 
-The variable holds SQLAlchemy URLs of empty databases, separated by blanks, for instance
+The variable FATE_FLOW_TEST_DATABASES holds SQLAlchemy URLs of empty databases, separated by
+blanks, for instance
 ``postgresql+psycopg2://u:p@127.0.0.1/t mysql+pymysql://u:p@127.0.0.1/t?charset=utf8mb4``.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic.migration import MigrationContext
@@ -15,23 +19,46 @@ from alembic.operations import Operations
 from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.orm import Session
 
-from fate_flow.db.migrations.versions import r0001_first_tables as first
+from fate_flow.cli.airflow_config import database_urls
+from fate_flow.db.migrations import versions
 from fate_flow.db.models import Job, Outbox, metadata
+from fate_flow.settings import KEYS, Settings
 from fate_flow.tracking import store
 from fate_flow.tracking.store import TaskScope
+from tests.support import servers
 from tests.support.site import JOB_ID, add_job
 
-URLS = ["sqlite://", *os.environ.get("FATE_FLOW_TEST_DATABASES", "").split()]
+URLS = os.environ.get("FATE_FLOW_TEST_DATABASES", "").split()
+#: Started for these tests where they are installed.
+SERVERS = {"postgresql": servers.postgresql, "mariadb": servers.mariadb}
 SCOPE = TaskScope(JOB_ID, "hetero_lr_0", "guest", "9999")
 
 
-@pytest.fixture(params=URLS, ids=lambda url: url.partition(":")[0])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+@pytest.fixture(
+    scope="module",
+    params=["sqlite://", *(pytest.param(name, marks=pytest.mark.slow) for name in SERVERS), *URLS],
+    ids=lambda text: text.partition(":")[0],
+)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of an empty database."""
+    start = SERVERS.get(request.param)
+    if start is None:
+        yield request.param
+        return
+    with start() as server:
+        values = {key.name: key.default for key in KEYS}
+        values |= server.site_values("contract")
+        yield database_urls(Settings(Path("/nowhere"), values))[0]
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
     """An empty database, migrated by the chain."""
-    made = create_engine(request.param)
+    made = create_engine(url)
     metadata.drop_all(made)
     with made.begin() as connection, Operations.context(MigrationContext.configure(connection)):
-        first.upgrade()
+        for name in sorted(module.name for module in pkgutil.iter_modules(versions.__path__)):
+            importlib.import_module(f"{versions.__name__}.{name}").upgrade()
     yield made
     metadata.drop_all(made)
     made.dispose()
