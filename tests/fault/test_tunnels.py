@@ -352,6 +352,8 @@ def test_only_those_who_may_are_carried(sites: Callable[[int], list[Site]]) -> N
             record = a.state.router.peers.named(b.name)
             assert record is not None
             trouble = a.state.tunnel.trouble(record)
+            assert trouble.startswith(f"site {exchange.name}: ")
+            assert f"fate_flow peer update {a.name} --may-route yes" in trouble
             assert f"peer {a.name} may not reach other sites through this one" in trouble
             # Nor does it get in by other ways.
             stub = a.stub(exchange)

@@ -80,7 +80,9 @@ def cause_in(details: str) -> str:
 
 
 def _where(peer: Peer, target: str) -> str:
-    return f"the way through {peer.via}" if target.startswith("unix:") else target
+    if not target.startswith("unix:"):
+        return target
+    return f"the way through {peer.via}" if peer.via else "the tunnel to it"
 
 
 def _connect(peer: Peer, target: str, timeout: float, findings: list[Finding]) -> socket.socket:

@@ -77,14 +77,17 @@ class CallEnd:
     async def read(self) -> bytes:
         message = await self._call.read()
         if message is grpc.aio.EOF:
-            raise BrokenError(await self._call.details() or "the other gateway ended it")
+            raise await self._ended()
         return bytes(message.data)
 
     async def write(self, data: bytes) -> None:
-        await self._call.write(pb.Bytes(data=data))
+        try:
+            await self._call.write(pb.Bytes(data=data))
+        except asyncio.InvalidStateError:
+            raise await self._ended() from None
 
     async def finish(self) -> None:
-        await self._call.write(pb.Bytes())
+        await self.write(b"")
 
     async def close(self) -> None:
         await self._call.done_writing()
@@ -92,6 +95,9 @@ class CallEnd:
 
     def abort(self) -> None:
         self._call.cancel()
+
+    async def _ended(self) -> BrokenError:
+        return BrokenError(await self._call.details() or "the other gateway ended it")
 
 
 class HandlerEnd:

@@ -29,6 +29,7 @@ from fate_flow.federation.addresses import printable
 from fate_flow.federation.doors import Doors
 from fate_flow.federation.peers import Peer, PeerTable, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
+from fate_flow.federation.reachability import cause_in
 from fate_flow.federation.splice import (
     PIECE_BYTES,
     BrokenError,
@@ -195,7 +196,7 @@ class Tunnels:
         if not peer.may_route:
             raise PassageError(
                 f"peer {peer.name} may not reach other sites through this one",
-                remedy="This site's people can allow it in the peer's record (may_route)",
+                remedy=f"There: fate_flow peer update {peer.name} --may-route yes",
             )
         if target is None or target.via or target.site_id == peer.site_id:
             raise PassageError(
@@ -232,15 +233,20 @@ class Tunnels:
             cause = _cause(error)
             self._troubles[target.name] = cause
             _AUDIT.warning("from %s to peer %s: %s", source, target.name, cause)
-            raise PeerUnreachableError(f"site {target.name} cannot be reached: {cause}") from None
+            raise PeerUnreachableError(
+                f"site {target.name} cannot be reached: {cause}",
+                remedy="Its gateway is down, or the way to it is cut",
+            ) from None
         splice = Splice(end, other, self._idle, partial(self._answered, target))
         self._splices[splice] = target
         reason = "closed"
         try:
             await splice.run()
         except BrokenError as error:
-            reason = printable(str(error))
-            self._troubles[target.name] = reason
+            reason = cause_in(str(error)) or printable(str(error))
+            # It speaks of itself as "this site", and of us by the name that it has for us.
+            says = f"site {target.via}: " if target.via else ""
+            self._troubles[target.name] = f"{says}{reason}"
             raise PeerUnreachableError(
                 f"the connection to site {target.name} broke: {reason}"
             ) from None
@@ -282,7 +288,8 @@ class Tunnels:
         if knocks is None or knocks.full():
             raise PeerUnreachableError(
                 f"site {target.name} has no connection open to "
-                + ("this site" if knocks is None else "spare")
+                + ("this site" if knocks is None else "spare"),
+                remedy="Its gateway is down, or its way to this site is cut",
             )
         connection_id = secrets.token_hex(16)
         waiting: asyncio.Future[HandlerEnd] = asyncio.get_running_loop().create_future()
