@@ -7,6 +7,7 @@ for itself only, or by that of the gateway, which hands over what other sites sa
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fate_flow import settings as site_settings
 from fate_flow.api.body import read_json
 from fate_flow.api.dependencies import DbSession, SiteSettings
-from fate_flow.errors import FateFlowError
+from fate_flow.errors import FateFlowError, InvalidInputError
 from fate_flow.federation import tokens
 from fate_flow.federation.tokens import Claims
 from fate_flow.jobs.reports import apply_reports, status_of_task
@@ -106,7 +107,13 @@ def peer_message(
     method, content = body.get("method"), body.get("body")
     if not isinstance(method, str) or not isinstance(content, dict):
         raise FateFlowError("a message has a method and an object as body")
-    return {"retcode": 0, "data": calls.answer(session, settings, peer, method, content)}
+    try:
+        return {"retcode": 0, "data": calls.answer(session, settings, peer, method, content)}
+    except FateFlowError as error:
+        session.rollback()
+        problems = error.problems if isinstance(error, InvalidInputError) else []
+        data = {"error": error.code, "problems": [asdict(problem) for problem in problems]}
+        return {"retcode": error.retcode, "retmsg": str(error), "data": data}
 
 
 @router.get("/health")

@@ -38,12 +38,13 @@ def offer(settings: Settings, job: PreparedJob) -> None:
     names = list(job.placement.sites)
     with ThreadPoolExecutor(len(names)) as pool:
         answers = list(pool.map(lambda name: _ask(settings, job, name), names))
-    errors = [error for error in answers if error is not None]
+    refused = [(n, e) for n, e in zip(names, answers, strict=True) if e is not None]
+    errors = [error for _, error in refused]
     if not errors:
         return
     # Also where no answer came: the site may have created it all the same.
     withdraw(job)
-    problems = [problem for error in errors for problem in _problems(error)]
+    problems = [p for name, error in refused for p in _problems(name, error)]
     if problems:
         raise InvalidInputError(problems)
     raise errors[0]
@@ -85,14 +86,19 @@ def _ask(settings: Settings, job: PreparedJob, peer: str) -> FateFlowError | Non
     return None
 
 
-def _problems(error: FateFlowError) -> list[Problem]:
+def _problems(peer: str, error: FateFlowError) -> list[Problem]:
     """What a site finds wrong with the documents, if that is why it refuses."""
     data: Any = error.data if isinstance(error, PeerRefusedError) else None
     found = data.get("problems") if isinstance(data, Mapping) else None
     if not isinstance(found, list):
         return []
     return [
-        Problem(*(str(entry.get(key) or "") for key in ("path", "message", "allowed", "hint")))
+        Problem(
+            str(entry.get("path") or ""),
+            f"at site {peer}: {entry.get('message')}",
+            str(entry.get("allowed") or ""),
+            str(entry.get("hint") or ""),
+        )
         for entry in found[:200]
         if isinstance(entry, Mapping)
     ]
