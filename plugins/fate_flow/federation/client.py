@@ -47,7 +47,7 @@ from fate_flow.federation.addresses import (
     tag_of,
     what,
 )
-from fate_flow.federation.channel import Tls, open_channel
+from fate_flow.federation.channel import Tls, open_channel, site_tls
 from fate_flow.federation.codec import decode, encode
 from fate_flow.federation.link import Link, failure_of
 from fate_flow.federation.proto import gateway_pb2 as pb
@@ -312,7 +312,7 @@ class GatewaySession:
         attempt: pb.AttemptRef,
         name: tuple[str, str],
         receivers: Sequence[Party],
-        data: bytes,
+        data: bytes | bytearray,
     ) -> None:
         """Send bytes until the gateway has them; the same ones however often it takes."""
         variable, tag = name
@@ -332,7 +332,7 @@ class GatewaySession:
             header.timeout = left
             options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
             if len(data) <= CHUNK_BYTES:
-                self._stub.Put(pb.SendRequest(header=header, data=data), **options)
+                self._stub.Put(pb.SendRequest(header=header, data=bytes(data)), **options)
             else:
                 self._stub.Send(pieces(header, memoryview(data)), **options)
 
@@ -425,6 +425,7 @@ def connect(
     if isinstance(site, str):
         return GatewaySession(site, token, identity, **options)
     options.setdefault("timeout", float(site.FEDERATION_TIMEOUT))
+    options.setdefault("tls", site_tls(site))
     return GatewaySession(site.grpc_address, token, identity, **options)
 
 

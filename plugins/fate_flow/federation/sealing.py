@@ -71,7 +71,7 @@ class Sealer:
             by_key.setdefault(self._key_of(receiver).public_bytes_raw(), []).append(receiver)
         return [tuple(group) for group in by_key.values()]
 
-    def seal(self, plaintext: bytes | memoryview, *, receiver: Party, context: bytes) -> bytes:
+    def seal(self, plaintext: bytes | memoryview, *, receiver: Party, context: bytes) -> bytearray:
         """Only a site with the private key of ``receiver``'s can open it.
 
         Twice the same value gives different bytes.
@@ -88,12 +88,18 @@ class Sealer:
             encapsulated, sealing = hpke.setup_sender(key, self._own, _INFO + context)
         except ValueError:
             raise SealError(f"the key of the site of {receiver} cannot be used") from None
-        pieces = [_MAGIC, encapsulated]
         last = max(len(view) - 1, 0) // _PIECE_BYTES * _PIECE_BYTES
+        count = last // _PIECE_BYTES + 1
+        # At its size from the start: a large value is not held twice to put it together.
+        sealed = bytearray(_HEAD_BYTES + len(view) + count * hpke.TAG_BYTES)
+        sealed[:_HEAD_BYTES] = _MAGIC + encapsulated
+        end = _HEAD_BYTES
         for start in range(0, last + 1, _PIECE_BYTES):
             mark = _LAST if start == last else _MORE
-            pieces.append(sealing.seal(view[start : start + _PIECE_BYTES], mark))
-        return b"".join(pieces)
+            piece = sealing.seal(view[start : start + _PIECE_BYTES], mark)
+            sealed[end : end + len(piece)] = piece
+            end += len(piece)
+        return sealed
 
     def open(
         self,

@@ -35,7 +35,7 @@ class Envelopes:
         receivers: Sequence[Party],
         attempt: pb.AttemptRef,
         name: tuple[str, str],
-    ) -> Iterator[tuple[Sequence[Party], bytes]]:
+    ) -> Iterator[tuple[Sequence[Party], bytes | bytearray]]:
         """The bytes to send, with whom to send them to: one for each site of a receiver.
 
         Args:
@@ -54,7 +54,8 @@ class Envelopes:
             if count == len(groups):
                 data = b""  # not kept while a large value is on its way
             names = json.dumps([party.key for party in group]).encode()
-            yield group, b"".join((sealed, names, len(names).to_bytes(_LENGTH_BYTES, "big")))
+            sealed += names + len(names).to_bytes(_LENGTH_BYTES, "big")
+            yield group, sealed
 
     def open(
         self, data: bytes | bytearray, sender: Party, attempt: pb.AttemptRef, name: tuple[str, str]
