@@ -441,3 +441,36 @@ def test_a_component_computes_through_an_exchange_that_is_killed_meanwhile(tmp_p
                 task.close()
         finally:
             exchange.stop()
+
+
+def test_a_peer_has_a_limited_number_of_connections(
+    sites: Callable[[int], list[Site]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fate_flow.federation.tunnel.MAX_PER_PEER", 2)
+    a, b, exchange = sites(3)
+
+    async def whole() -> None:
+        async with running(a, b, exchange):
+            await exchange.start(a.as_peer(may_route=True), b.as_peer())
+            await a.start(exchange.as_peer(), b.as_peer(address="", via=exchange.name))
+            await b.start(exchange.as_peer(), a.as_peer(address="", via=exchange.name))
+            await a.greet(b)
+            metadata = (("fate-flow-carry-to", b.identity.site_id),)
+            calls = [a.stub(exchange).Carry(metadata=metadata) for _ in range(2)]
+            ended, open_ones = await asyncio.wait(
+                [asyncio.ensure_future(call.code()) for call in calls], timeout=2.0
+            )
+            assert [each.result() for each in ended] == [grpc.StatusCode.PERMISSION_DENIED]
+            assert len(open_ones) == 1
+            for call in calls:
+                call.cancel()
+            # Those that were ended count no more; the one in use was left alone.
+            for _ in range(3):
+                call = a.stub(exchange).Carry(metadata=metadata)
+                await asyncio.sleep(0.2)
+                assert not call.done()
+                call.cancel()
+                await asyncio.sleep(0.2)
+            assert await a.greet(b) == b.identity.site_id
+
+    play(whole())
