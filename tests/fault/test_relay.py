@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -16,6 +19,8 @@ from fate_flow.entities import Party
 from fate_flow.errors import AttemptSupersededError, PeerFailedError
 from fate_flow.federation.client import GatewaySession
 from fate_flow.federation.failures import JobCanceledError
+from fate_flow.federation.routing import RouteError
+from fate_flow.federation.tokens import ForeignTokenError, TokenError
 from tests.support.federated import FederatedGateway, Proxy, three_sites, wait_until
 from tests.support.gateway import ARBITER, GUEST, HOST, JOB
 
@@ -25,7 +30,7 @@ _component = count()
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[FederatedGateway]]:
-    with three_sites(tmp_path_factory.mktemp("sites"), PEER_GRACE=20) as made:
+    with three_sites(tmp_path_factory.mktemp("sites"), PEER_GRACE=12) as made:
         yield made
 
 
@@ -127,6 +132,19 @@ def test_the_relaying_gateway_may_start_again(sites: list[FederatedGateway]) -> 
             tasks.all(lambda task: task.finish())
 
 
+def test_a_site_that_does_not_come_back_is_lost(sites: list[FederatedGateway]) -> None:
+    with Tasks(sites) as tasks:
+        tasks.all(lambda task: task.join())
+        started = time.monotonic()
+        sites[1].kill()
+        try:
+            with pytest.raises(AttemptSupersededError, match="host 10000 was lost"):
+                tasks.guest.receive("x", HOST)
+            assert 10 < time.monotonic() - started < 20
+        finally:
+            sites[1].start()
+
+
 def test_the_home_gateway_may_start_again(sites: list[FederatedGateway]) -> None:
     with Tasks(sites) as tasks:
         tasks.all(lambda task: task.join())
@@ -145,7 +163,7 @@ def test_the_home_gateway_may_start_again(sites: list[FederatedGateway]) -> None
 def test_a_link_that_breaks_for_a_while(sites: list[FederatedGateway]) -> None:
     proxy = Proxy(f"127.0.0.1:{sites[0].port}")
     bank = sites[0].card()
-    through = type(bank)(**{**vars(bank), "address": proxy.address})
+    through = replace(bank, address=proxy.address)
     sites[1].know(through, sites[2])
     try:
         texts: list[str | None] = []
@@ -171,7 +189,7 @@ def test_a_link_that_breaks_for_a_while(sites: list[FederatedGateway]) -> None:
 def test_a_cut_in_the_middle_of_a_value(sites: list[FederatedGateway]) -> None:
     proxy = Proxy(f"127.0.0.1:{sites[0].port}")
     bank = sites[0].card()
-    sites[1].know(type(bank)(**{**vars(bank), "address": proxy.address}), sites[2])
+    sites[1].know(replace(bank, address=proxy.address), sites[2])
     try:
         with Tasks(sites) as tasks:
             tasks.all(lambda task: task.join())
@@ -187,6 +205,69 @@ def test_a_cut_in_the_middle_of_a_value(sites: list[FederatedGateway]) -> None:
     finally:
         sites[1].know(sites[0], sites[2])
         proxy.close()
+
+
+def test_values_over_a_bad_link(sites: list[FederatedGateway]) -> None:
+    """Cut every now and then, in the middle of whatever passes; nothing is lost or doubled."""
+    proxy = Proxy(f"127.0.0.1:{sites[0].port}")
+    sites[1].know(replace(sites[0].card(), address=proxy.address), sites[2])
+    over = threading.Event()
+    chance = random.Random(7)
+
+    def disturb() -> None:
+        while not over.wait(chance.uniform(0.2, 0.8)):
+            proxy.cut()
+            time.sleep(chance.uniform(0.0, 0.3))
+            proxy.heal()
+
+    sizes = [chance.choice((10, 5_000, 900_000, 4_000_000)) for _ in range(150)]
+    try:
+        with Tasks(sites) as tasks:
+            tasks.all(lambda task: task.join())
+            disturber = tasks.pool.submit(disturb)
+
+            def talk(task: GatewaySession, other: Party) -> int:
+                for number, size in enumerate(sizes):
+                    task.send("value", bytes([number]) * size, other, (number,))
+                    assert task.receive("value", other, (number,)) == bytes([number]) * size
+                return task.identity.attempt
+
+            talks = [
+                tasks.pool.submit(talk, tasks.guest, HOST),
+                tasks.pool.submit(talk, tasks.host, GUEST),
+            ]
+            assert [each.result(120) for each in talks] == [0, 0]
+            over.set()
+            disturber.result(5)
+            tasks.all(lambda task: task.finish())
+        assert proxy.opened > 3
+    finally:
+        over.set()
+        sites[1].know(sites[0], sites[2])
+        proxy.close()
+
+
+def test_the_own_gateway_looks_at_the_token(sites: list[FederatedGateway]) -> None:
+    """The ticket is the site's; which task may use it says the task's own token."""
+    _, shop, _ = sites
+    options: dict[str, Any] = {"component": "token_0", "timeout": 5.0}
+    for wrong, error in (
+        (shop.token(GUEST, component="token_0"), ForeignTokenError),
+        (shop.token(HOST, component="token_1"), ForeignTokenError),
+        (sites[0].token(HOST, component="token_0"), TokenError),
+    ):
+        with shop.task(HOST, sites[0], token=wrong, **options) as task, pytest.raises(error):
+            task.join()
+    with (
+        shop.task(HOST, sites[0], ticket=sites[2].ticket([HOST]), **options) as task,
+        pytest.raises(TokenError, match="not signed by this site"),
+    ):
+        task.join()
+    with (
+        shop.session(HOST, home=Party("guest", 1), ticket="x.y", **options) as task,
+        pytest.raises(RouteError, match="guest 1 is not hosted here and at no peer"),
+    ):
+        task.join()
 
 
 def test_a_cancelled_job_ends_its_tasks_here(sites: list[FederatedGateway]) -> None:

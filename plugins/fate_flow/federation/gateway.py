@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -126,7 +127,7 @@ def state_of(settings: site_settings.Settings) -> GatewayState:
     """The state of a site's gateway.
 
     Raises:
-        ConfigurationError: no secret, or PARTIES, the identity or the peers cannot be read.
+        ConfigurationError: no secret, or PARTIES or the identity cannot be read.
     """
     folder = settings.storage_root / "gateway"
     store = BlobStore(folder / "values", settings.MAILBOX_MEMORY_BYTES, settings.MAILBOX_DISK_BYTES)
@@ -134,13 +135,27 @@ def state_of(settings: site_settings.Settings) -> GatewayState:
     return GatewayState(
         settings.secret(),
         store,
-        Router.from_setting(settings.PARTIES, read_peers(peers_file)),
+        _router(settings, peers_file),
         peer_grace=float(settings.PEER_GRACE),
         identity=SiteIdentity.load(settings) if SiteIdentity.exists(settings) else None,
         tls=site_tls(settings) is not None,
         api_url=settings.http_url,
         peers_file=peers_file,
     )
+
+
+def _router(settings: site_settings.Settings, peers_file: Path) -> Router:
+    """Own parties and peers; without peers, when their list cannot be used.
+
+    The site's own jobs shall run all the same; the API sends the list again, and says what is
+    wrong with it.
+    """
+    alone = Router.from_setting(settings.PARTIES)
+    try:
+        return Router(alone.hosted, read_peers(peers_file))
+    except ConfigurationError as error:
+        log.error("this gateway starts without peers: %s", error)
+        return alone
 
 
 def _renew(state: GatewayState) -> None:

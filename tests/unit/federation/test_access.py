@@ -78,7 +78,9 @@ def test_a_renewed_certificate_is_shown_without_a_restart(settings: Settings) ->
     asyncio.run(run())
 
 
-def test_peers_are_written_whole_or_not_at_all(settings: Settings) -> None:
+def test_peers_are_written_whole_or_not_at_all(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     file = settings.storage_root / "gateway" / "peers.json"
     table = PeerTable([_peer(settings, Party("host", 1))])
 
@@ -97,7 +99,10 @@ def test_peers_are_written_whole_or_not_at_all(settings: Settings) -> None:
     assert state_of(settings).router.peers.digest == table.digest
     file.write_text("[")
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        state_of(settings)
+        read_peers(file)
+    alone = state_of(settings).router
+    assert (alone.hosted, len(alone.peers)) == (frozenset({Party("guest", 9999)}), 0)
+    assert "starts without peers: the list of peers cannot be read" in caplog.text
 
 
 def test_a_peer_without_an_address_or_a_tunnel(settings: Settings) -> None:
