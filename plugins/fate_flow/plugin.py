@@ -32,7 +32,7 @@ class FateFlowPlugin(AirflowPlugin):
 
     @property
     def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The metrics tab of a job's run, and the list of jobs."""
+        """The metrics tab of a job's run, the list of jobs, and those that wait for a yes."""
         return [
             {
                 "name": "FATE metrics",
@@ -46,6 +46,13 @@ class FateFlowPlugin(AirflowPlugin):
                 "href": "/v1/ui/",
                 "destination": "nav",
                 "url_route": "fate_jobs",
+                "category": "browse",
+            },
+            {
+                "name": "Job approvals",
+                "href": "/v1/ui/approvals",
+                "destination": "nav",
+                "url_route": "fate_approvals",
                 "category": "browse",
             },
         ]

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from fate_flow import settings as site_settings
 from fate_flow.api.envelope import install
 from fate_flow.api.routes import (
+    approval,
     data,
     job,
     model,
@@ -66,7 +67,7 @@ def _routers() -> list[APIRouter]:
     routers = [openapi.router, job.router, data.router, table.router, tracking.router, newer.router]
     # serving before model: the last route of model takes any name below /model
     routers += [serving.router, model.router, pipeline.router, permission.router]
-    routers += [peer.router, schedule.router, ui.router]
+    routers += [approval.router, peer.router, schedule.router, ui.router]
     if importlib.util.find_spec("fate_flow.api.internal") is not None:
         from fate_flow.api import internal
 

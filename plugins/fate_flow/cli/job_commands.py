@@ -34,9 +34,11 @@ def _approvals(arguments: argparse.Namespace) -> int:
     if not found:
         print("no job waits for approval")
     for job in found:
-        print(f"{job['job_id']}  from {job['peer']}, {job['initiator']}, {_moment(job['created'])}")
+        print(
+            f"{job['job_id']}  from {job['initiator']} at {job['site']}, {_moment(job['created'])}"
+        )
         print(f"  our parties  {', '.join(job['parties'])}")
-        print(f"  components   {', '.join(job['components'])}")
+        print(f"  components   {', '.join(job['modules'])}")
         print(f"  tables       {', '.join(job['tables']) or 'none'}")
     return EXIT_OK
 

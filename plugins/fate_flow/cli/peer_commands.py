@@ -261,7 +261,8 @@ def _policy_text(policy: dict[str, Any]) -> str:
     rules = "; ".join(
         f"{name} {', '.join(policy[name]) or 'none'}" for name in ("roles", "components", "tables")
     )
-    return f"{rules}; {'each waits for a yes' if policy['approval'] == 'ask' else 'no approval'}"
+    asks = policy["approval"] == "ask"
+    return f"{rules}; {'each waits for a yes' if asks else 'they run without approval'}"
 
 
 def _update(arguments: argparse.Namespace) -> int:

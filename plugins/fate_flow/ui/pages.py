@@ -44,6 +44,11 @@ def jobs_page(root: str) -> str:
     return _page("jobs.html", root)
 
 
+def approvals_page(root: str) -> str:
+    """Jobs of other sites that wait for a yes."""
+    return _page("approvals.html", root)
+
+
 def other_run_page(dag_id: str, run_id: str, root: str) -> str:
     """Says that a run is none of a federated job."""
     return _page("other_run.html", root, dag_id=dag_id, run_id=run_id)

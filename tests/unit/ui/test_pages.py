@@ -14,6 +14,7 @@ from fate_flow.ui.assets import assets, digest
 PAGES = {
     "job": pages.job_page("2026010112000012345612", "../../"),
     "jobs": pages.jobs_page("./"),
+    "approvals": pages.approvals_page("./"),
     "other": pages.other_run_page("my_dag", "manual__2026", "../../"),
 }
 STATIC = Path(pages.__file__).parent / "static"

@@ -15,6 +15,7 @@ from fate_flow.api.envelope import answer
 from fate_flow.api.guards import can_read
 from fate_flow.api.routes.tracking import OutputDownloadBody, output_data_download
 from fate_flow.compiler.names import job_id_of
+from fate_flow.jobs import approval
 from fate_flow.tracking.store import TaskScope
 from fate_flow.ui import pages
 from fate_flow.ui.assets import assets, digest
@@ -37,6 +38,19 @@ def jobs_without_slash() -> Response:
 def jobs() -> Response:
     """The list of recent jobs."""
     return HTMLResponse(pages.jobs_page("./"), headers=pages.HEADERS)
+
+
+@router.get("/approvals")
+def approvals() -> Response:
+    """Jobs of other sites that wait for a yes, with buttons."""
+    return HTMLResponse(pages.approvals_page("./"), headers=pages.HEADERS)
+
+
+@router.get("/approvals/data")
+def approvals_data(session: DbSession) -> Response:
+    """What the page of approvals shows."""
+    found = [job.to_dict() for job in approval.waiting(session)]
+    return answer(found, headers=_NO_STORE)
 
 
 @router.get("/run/{dag_id}/{run_id:path}")

@@ -5,10 +5,20 @@ export const root = new URL(document.body.dataset.root, window.location.href);
 const airflow = new URL("../../", root);
 
 /** Data of a route below `/v1/ui/`. Throws an Error with the server's own words. */
-export async function get(path) {
+export function get(path) {
+  return ask(new URL(path, root), { headers: { Accept: "application/json" } });
+}
+
+/** Sends an object to a route below `/v1/`; as `get` otherwise. */
+export function post(path, content) {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  return ask(new URL(`../${path}`, root), { method: "POST", headers, body: JSON.stringify(content) });
+}
+
+async function ask(url, options) {
   let response;
   try {
-    response = await fetch(new URL(path, root), { headers: { Accept: "application/json" } });
+    response = await fetch(url, options);
   } catch {
     throw new Error("the server does not answer");
   }
