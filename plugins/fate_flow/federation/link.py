@@ -23,7 +23,7 @@ _LEAVE_SECONDS = 2.0
 #: Shorter breaks are not worth a word.
 _TROUBLE_SECONDS = 2.0
 #: What the own gateway says when it cannot pass a call on.
-_SITE_AWAY = re.compile(r"(site (\S+) \([^)]*\)) cannot be reached(?:: (.*))?", re.DOTALL)
+_SITE_AWAY = re.compile(r"(site (\S+)(?: \([^)]*\))?) cannot be reached(?:: (.*))?", re.DOTALL)
 _ACKNOWLEDGE_BYTES = 1 << 18
 _ACKNOWLEDGE_COUNT = 32
 _RETRY = frozenset(

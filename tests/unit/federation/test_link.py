@@ -121,6 +121,14 @@ def test_patience_ends_with_the_name_of_the_site() -> None:
     link.close()
 
 
+@pytest.mark.parametrize("where", ["", " (via hub)", " (it calls us)", " (h.example:1)"])
+def test_sites_are_named_however_they_are_reached(where: str) -> None:
+    link = link_of(Line(), 30.0)
+    link._cause = f"site bank-b{where} cannot be reached: nobody has said where it is"
+    time.sleep(0.3)
+    assert (link.trouble() or "").startswith(f"waiting for site bank-b{where}, no connection")
+
+
 def test_the_own_gateway_is_named_when_it_is_away() -> None:
     link = link_of(Line(), 30.0)
     time.sleep(0.3)
