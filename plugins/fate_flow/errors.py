@@ -49,7 +49,7 @@ class FateFlowError(Exception):
     """Base of all errors that a user may see.
 
     Attributes:
-        code: short stable name, looked up in the README's table of errors.
+        code: short stable name; docs/when-something-is-wrong.md has a row for it.
         retcode: the FATE-Flow retcode it is answered with.
         remedy: what to do about it.
     """
