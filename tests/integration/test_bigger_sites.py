@@ -50,7 +50,7 @@ def expected(live_site: LiveSite) -> Numbers:
     return _numbers(live_site)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def celery_site(expected: Numbers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
     """PostgreSQL, Redis, a Celery worker, two schedulers, two processes of the API server."""
     values = {
