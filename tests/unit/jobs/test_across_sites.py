@@ -1,0 +1,495 @@
+"""Two sites with databases of their own; what one says reaches the other's handlers at once,
+twice, late or never, as the test wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fate_flow import settings as site_settings
+from fate_flow.compiler.register import run_state, task_states
+from fate_flow.data.table import SID, VALUE, TableKind, TableSchema
+from fate_flow.db.models import Job, JobDetail, Outbox, Task, now_ms
+from fate_flow.entities import JobStatus, Party
+from fate_flow.errors import FateFlowError, InvalidInputError
+from fate_flow.federation.identity import SiteIdentity
+from fate_flow.federation.peers import PeerRefusedError, PeerUnreachableError
+from fate_flow.federation.tokens import Claims, verify_ticket
+from fate_flow.jobs import approval, incoming, offering, sealing, service, starting
+from fate_flow.jobs.reports import apply_reports
+from fate_flow.jobs.states import status_of
+from fate_flow.operators.plans import read_placement
+from fate_flow.sites import delivery, invitation, outbox, peers
+from tests.support.site import CONF, DSL, Site
+
+GUEST, HOST = Party("guest", 9999), Party("host", 10000)
+
+
+@dataclass
+class Two:
+    """Guest's and host's site.
+
+    Attributes:
+        active: the one whose code runs.
+        is_cut: whether nothing goes between them.
+        calls: (receiver, method) of what was said at once.
+    """
+
+    guest: Site
+    host: Site
+    active: Site
+    is_cut: bool = False
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def at(self, site: Site) -> Iterator[Session]:
+        before, self.active = self.active, site
+        try:
+            with self.session() as session:
+                yield session
+        finally:
+            self.active = before
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """As the API's: code may commit in the middle."""
+        with Session(self.active.engine) as session:
+            yield session
+            session.commit()
+
+    def call(self, peer: str, method: str, body: dict[str, Any], timeout: float = 0) -> Any:
+        """What :func:`fate_flow.sites.delivery.call` does, without gateways."""
+        self.calls.append((peer, method))
+        if self.is_cut:
+            raise PeerUnreachableError(f"site {peer} cannot be reached")
+        receiver, sender = (self.host, "bank-a") if peer == "bank-b" else (self.guest, "bank-b")
+        with self.at(receiver) as session:
+            handler = incoming.HANDLERS[method]
+            try:
+                return handler(session, receiver.settings, sender, json.loads(json.dumps(body)))
+            except FateFlowError as error:
+                session.rollback()
+                found = error.problems if isinstance(error, InvalidInputError) else []
+                data = {"problems": [asdict(problem) for problem in found]}
+                raise PeerRefusedError(str(error), retcode=100, data=data) from None
+
+    def deliver(self, *, keep: bool = False) -> int:
+        """Take what lies in both outboxes until nothing new comes; number of messages."""
+        count = 0
+        for _ in range(20):
+            sent = 0
+            for site in (self.guest, self.host):
+                with self.at(site) as session:
+                    messages = outbox.due(session, now_ms() + 10**9)
+                for message in messages:
+                    self.call(message.peer, message.method, dict(message.body))
+                    sent += 1
+                    if not keep:
+                        with self.at(site) as session:
+                            outbox.taken(session, message)
+            count += sent
+            if not sent or keep:
+                break
+        return count
+
+    def submit(self, conf: Any = None) -> str:
+        with self.at(self.guest) as session:
+            return service.submit_job(session, DSL, conf or CONF).job_id
+
+    def start(self, job_id: str) -> None:
+        self.active = self.guest
+        starting.Starter()()
+        self.deliver()
+
+    def report(self, site: Site, job_id: str, component: str, party: Party, status: str) -> None:
+        key = (component, party.key)
+        self.numbers[key] = self.numbers.get(key, 0) + 1
+        claims = Claims(job_id, component, party, 0.0)
+        event = {"kind": "status", "status": status, "error": "broke" if status == "failed" else ""}
+        with self.at(site) as session:
+            apply_reports(session, claims, {"number": self.numbers[key], "events": [event]})
+
+    def work(self, job_id: str, *, last: str = "success") -> None:
+        """All tasks run and succeed; the very last one, the host's, ends as wanted."""
+        for component in ("dataio_0", "intersection_0"):
+            for site, party in ((self.guest, GUEST), (self.host, HOST)):
+                self.report(site, job_id, component, party, "running")
+                is_last = (component, party) == ("intersection_0", HOST)
+                self.report(site, job_id, component, party, last if is_last else "success")
+
+    def seal(self, site: Site, job_id: str) -> None:
+        with self.at(site) as session:
+            sealing.seal_job(session, job_id)
+
+    def states(self, job_id: str) -> dict[str, set[str]]:
+        found = {}
+        for site, name in ((self.guest, "guest"), (self.host, "host")):
+            with self.at(site) as session:
+                rows = session.scalars(select(Job.f_status).where(Job.f_job_id == job_id))
+                found[name] = set(rows)
+        return found
+
+    def detail(self, site: Site, job_id: str) -> JobDetail:
+        with self.at(site) as session:
+            found = session.get_one(JobDetail, job_id)
+            session.expunge(found)
+            return found
+
+    def is_quiet(self) -> bool:
+        counts = []
+        for site in (self.guest, self.host):
+            with self.at(site) as session:
+                counts.append(session.scalar(select(func.count()).select_from(Outbox)))
+        return counts == [0, 0]
+
+
+@pytest.fixture
+def two(tmp_path: Path, airflow_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
+    made = {}
+    for name, party, table in (("bank-a", GUEST, "g"), ("bank-b", HOST, "h")):
+        site = Site.make(tmp_path / name, airflow_template, monkeypatch, PARTIES=[party.key])
+        SiteIdentity.create(site.settings, name)
+        rows = pa.table({SID: ["1", "2"], VALUE: ["1,2", "3,4"]})
+        site.tables.put("n", table, rows, TableSchema(TableKind.RAW, "id", ("x0", "x1")))
+        made[name] = site
+    two = Two(made["bank-a"], made["bank-b"], made["bank-a"])
+    monkeypatch.setattr(site_settings, "current", lambda: two.active.settings)
+    monkeypatch.setattr(service, "cancel_at_gateway", lambda *_: None)
+    monkeypatch.setattr(peers, "_push", lambda *_: "")
+    monkeypatch.setattr(delivery, "call", two.call)
+    for module in (offering, starting, service):
+        monkeypatch.setattr(module, "create_session", two.session)
+    for site, other, party in (
+        (two.guest, made["bank-b"], HOST),
+        (two.host, made["bank-a"], GUEST),
+    ):
+        card = SiteIdentity.load(other.settings)
+        with two.at(site) as session:
+            invited = invitation.new(
+                site_id=card.site_id,
+                name=card.name,
+                parties=(party,),
+                ca_pem=card.ca_pem,
+                seal_public=card.seal_public,
+                address="127.0.0.1:1",
+                days=1,
+            )
+            own = SiteIdentity.load(site.settings)
+            peers.add(session, invited, own_site_id=own.site_id, own_parties=())
+    yield two
+    for site in made.values():
+        site.close()
+
+
+def test_each_site_has_its_own_part(two: Two) -> None:
+    job_id = two.submit()
+    assert two.calls == [("bank-b", "job.create")]
+    assert two.states(job_id) == {"guest": {"waiting"}, "host": {"waiting"}}
+    for site, party, other in ((two.guest, GUEST, HOST), (two.host, HOST, GUEST)):
+        placement = read_placement(site.settings.jobs_dir, job_id)
+        assert placement is not None
+        assert placement.local == {party}
+        assert placement.home == GUEST
+        assert placement.seal_keys.keys() == {GUEST, HOST}
+        models = {path.name.split("#")[0] for path in site.settings.models_dir.iterdir()}
+        assert models == {party.role}
+        assert other.role not in models
+    host = read_placement(two.host.settings.jobs_dir, job_id)
+    assert host is not None
+    ticket = verify_ticket(two.guest.settings.secret(), host.ticket)
+    assert (ticket.job_id, ticket.parties) == (job_id, {HOST})
+    two.start(job_id)
+    for site, party in ((two.guest, "guest_9999"), (two.host, "host_10000")):
+        with two.at(site) as session:
+            tasks = set(task_states(session, [job_id])[job_id])
+        assert tasks == {f"dataio_0.{party}", f"intersection_0.{party}", "finish"}
+
+
+def test_success_is_agreed(two: Two) -> None:
+    job_id = two.submit()
+    two.start(job_id)
+    two.work(job_id)
+    two.seal(two.host, job_id)
+    assert two.states(job_id)["host"] == {"running"}, "the home decides"
+    two.seal(two.guest, job_id)
+    assert two.states(job_id)["guest"] == {"running"}, "the host's reports have not come yet"
+    two.deliver()
+    two.seal(two.guest, job_id)
+    assert two.states(job_id)["guest"] == {"success"}
+    two.deliver()
+    assert two.states(job_id) == {"guest": {"success"}, "host": {"success"}}
+    assert two.is_quiet()
+    with two.at(two.guest) as session:
+        tasks = session.scalars(select(Task).where(Task.f_job_id == job_id)).all()
+        seen = {(t.f_component_name, t.f_role, t.f_status) for t in tasks}
+    assert seen == {
+        (component, role, "success")
+        for component in ("dataio_0", "intersection_0")
+        for role in ("guest", "host")
+    }
+    for site, role in ((two.guest, "guest"), (two.host, "host")):
+        pipelines = list(site.settings.models_dir.glob(f"{role}#*/{job_id}/**/*ipeline*"))
+        assert pipelines, f"{role} has no pipeline model"
+
+
+def test_a_failure_elsewhere_ends_the_job_with_its_reason(two: Two) -> None:
+    job_id = two.submit()
+    two.start(job_id)
+    two.work(job_id, last="failed")
+    assert two.states(job_id) == {"guest": {"running"}, "host": {"running"}}
+    with two.at(two.host) as session:
+        assert run_state(session, job_id) == "failed", "its own part is over at once"
+    two.deliver()
+    assert two.states(job_id) == {"guest": {"failed"}, "host": {"failed"}}
+    for site in (two.guest, two.host):
+        detail = two.detail(site, job_id)
+        assert (detail.reason, detail.failed_component) == ("broke", "intersection_0")
+        assert (detail.failed_role, detail.failed_party_id) == ("host", "10000")
+    assert two.is_quiet()
+
+
+@pytest.mark.parametrize("where", ["guest", "host"])
+def test_stop_from_either_site(two: Two, where: str) -> None:
+    job_id = two.submit()
+    two.start(job_id)
+    two.report(two.guest, job_id, "dataio_0", GUEST, "running")
+    site: Site = getattr(two, where)
+    with two.at(site) as session:
+        assert service.stop_job(session, job_id) == "kill job success"
+    two.deliver()
+    assert two.states(job_id) == {"guest": {"failed"}, "host": {"failed"}}
+    assert "stopped by request" in str(two.detail(two.host, job_id).reason)
+    assert two.is_quiet()
+
+
+@pytest.mark.parametrize("where", ["guest", "host"])
+def test_a_job_that_waits_is_canceled_at_both(two: Two, where: str) -> None:
+    job_id = two.submit()
+    with two.at(getattr(two, where)) as session:
+        service.stop_job(session, job_id)
+    two.deliver()
+    assert two.states(job_id) == {"guest": {"canceled"}, "host": {"canceled"}}
+    two.start(job_id)
+    for site in (two.guest, two.host):
+        with two.at(site) as session:
+            assert run_state(session, job_id) is None
+    assert two.is_quiet()
+
+
+def test_messages_may_come_twice_and_late(two: Two) -> None:
+    job_id = two.submit()
+    two.start(job_id)
+    two.work(job_id)
+    two.deliver(keep=True)
+    old = []
+    with two.at(two.host) as session:
+        old = outbox.due(session, now_ms() + 10**9)
+    two.deliver()
+    two.seal(two.guest, job_id)
+    two.deliver()
+    for message in old:
+        two.call(message.peer, message.method, dict(message.body))
+    two.deliver()
+    assert two.states(job_id) == {"guest": {"success"}, "host": {"success"}}
+
+
+def test_what_is_wrong_at_another_site_is_in_the_one_answer(two: Two) -> None:
+    conf = json.loads(json.dumps(CONF))
+    conf["role_parameters"]["host"]["args"]["data"]["train_data"][0]["name"] = "nowhere"
+    with pytest.raises(InvalidInputError) as refused:
+        two.submit(conf)
+    (problem,) = refused.value.problems
+    assert problem.path == "job_runtime_conf.role_parameters.host.args.data.train_data[0]"
+    assert "bank-b" in problem.message
+    assert "nowhere" in problem.message
+    two.deliver()
+    for site in (two.guest, two.host):
+        with two.at(site) as session:
+            assert session.scalar(select(func.count()).select_from(Job)) == 0
+        assert list(site.settings.jobs_dir.glob("*")) == []
+
+
+def test_a_site_that_does_not_answer_has_nothing_left_later(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = two.call
+
+    def lost_answer(peer: str, method: str, body: dict[str, Any], timeout: float = 0) -> Any:
+        real(peer, method, body, timeout)
+        raise PeerUnreachableError("the answer was lost")
+
+    monkeypatch.setattr(delivery, "call", lost_answer)
+    with pytest.raises(PeerUnreachableError):
+        two.submit()
+    with two.at(two.host) as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 2
+    monkeypatch.setattr(delivery, "call", real)
+    two.deliver()
+    with two.at(two.host) as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+    assert two.is_quiet()
+
+
+def test_an_unknown_party_and_a_foreign_initiator_are_refused(two: Two) -> None:
+    conf = json.loads(json.dumps(CONF))
+    conf["role"]["host"] = [10001]
+    with pytest.raises(InvalidInputError, match="host 10001 is not hosted at this site, nor"):
+        two.submit(conf)
+    with pytest.raises(InvalidInputError, match="at the site bank-a"), two.at(two.host) as session:
+        service.submit_job(session, DSL, CONF)
+    assert two.calls == []
+
+
+def test_approval_is_waited_for(two: Two) -> None:
+    with two.at(two.host) as session:
+        peers.change_policy(session, "bank-a", {"approval": "ask"})
+    job_id = two.submit()
+    two.start(job_id)
+    assert two.states(job_id) == {"guest": {"waiting"}, "host": {"waiting"}}
+    assert "bank-b" in str(two.detail(two.guest, job_id).reason)
+    with two.at(two.host) as session:
+        (waiting,) = approval.waiting(session)
+        assert (waiting.site, waiting.tables) == ("bank-a", ["n/h"])
+        assert waiting.modules == ["DataIO", "Intersection"]
+        approval.approve(session, job_id, by="ann")
+    two.deliver()
+    two.start(job_id)
+    with two.at(two.host) as session:
+        assert run_state(session, job_id) == "queued"
+        assert approval.waiting(session) == []
+        with pytest.raises(FateFlowError, match="approved"):
+            approval.refuse(session, job_id)
+
+
+def test_a_refusal_cancels_the_job_everywhere(two: Two) -> None:
+    with two.at(two.host) as session:
+        peers.change_policy(session, "bank-a", {"approval": "ask"})
+    job_id = two.submit()
+    with two.at(two.host) as session:
+        approval.refuse(session, job_id, "not this quarter", by="ann")
+    two.deliver()
+    assert two.states(job_id) == {"guest": {"canceled"}, "host": {"canceled"}}
+    assert "not this quarter" in str(two.detail(two.guest, job_id).reason)
+
+
+def test_policy_is_kept(two: Two) -> None:
+    with two.at(two.host) as session:
+        peers.change_policy(session, "bank-a", {"tables": ["other/*"]})
+    with pytest.raises(PeerRefusedError, match="table n/h"):
+        two.submit()
+
+
+def test_no_place_at_another_site(two: Two) -> None:
+    two.host.settings.values["MAX_CONCURRENT_JOB_RUN_HOST"] = 1  # type: ignore[index]
+    first, second = two.submit(), two.submit()
+    two.start(first)
+    assert "all its places are taken" in str(two.detail(two.guest, second).reason)
+    with two.at(two.guest) as session:
+        assert run_state(session, second) is None, "no place is held while another is waited for"
+        service.stop_job(session, first)
+    two.deliver()
+    two.start(second)
+    with two.at(two.host) as session:
+        assert run_state(session, second) == "queued"
+
+
+@pytest.mark.parametrize(
+    ("sender", "method"),
+    [("guest", "job.report"), ("guest", "job.query"), ("host", "job.state"), ("host", "job.start")],
+)
+def test_nobody_speaks_out_of_turn(two: Two, sender: str, method: str) -> None:
+    """The home sends no reports, and nobody but the home gives states."""
+    job_id = two.submit()
+    body = {"job_id": job_id, "version": 10**6, "state_version": 10**6, "status": "failed"}
+    peer = "bank-b" if sender == "guest" else "bank-a"
+    if method == "job.query":
+        assert two.call(peer, method, body) == {"known": False}
+    else:
+        with pytest.raises(PeerRefusedError, match="not known"):
+            two.call(peer, method, body)
+    assert two.states(job_id) == {"guest": {"waiting"}, "host": {"waiting"}}
+
+
+def test_a_site_reports_its_own_tasks_only(two: Two) -> None:
+    job_id = two.submit()
+    two.start(job_id)
+    task = {"component": "dataio_0", "role": "guest", "party_id": "9999", "status": "failed"}
+    two.call("bank-a", "job.report", {"job_id": job_id, "version": 1, "tasks": [task]})
+    with two.at(two.guest) as session:
+        assert session.scalars(select(Task)).all() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tasks": 1},
+        {"tasks": [1]},
+        {"tasks": [{"component": "dataio_0", "role": "robot", "party_id": 1}]},
+        {
+            "tasks": [
+                {"component": "dataio_0", "role": "host", "party_id": "10000", "status": "odd"}
+            ]
+        },
+        {"version": "x", "tasks": []},
+        {"tasks": [], "proposal": {"status": "success"}},
+    ],
+)
+def test_garbage_changes_nothing(two: Two, body: dict[str, Any]) -> None:
+    job_id = two.submit()
+    two.start(job_id)
+    before = two.detail(two.guest, job_id).seen
+    with pytest.raises(PeerRefusedError):
+        two.call("bank-a", "job.report", {"job_id": job_id, "version": 1, **body})
+    assert two.detail(two.guest, job_id).seen == before
+    assert two.states(job_id)["guest"] == {"waiting"}
+
+
+def _forget_at_home(two: Two, job_id: str) -> None:
+    with two.at(two.guest) as session:
+        session.delete(session.get_one(JobDetail, job_id))
+
+
+def _silent(two: Two, job_id: str) -> None:
+    with two.at(two.host) as session:
+        session.get_one(JobDetail, job_id).heard_at = 0
+
+
+@pytest.mark.parametrize(
+    ("prepare", "status", "reason"),
+    [
+        (_forget_at_home, "canceled", "does not know the job"),
+        (lambda two, _: setattr(two, "is_cut", True), "waiting", "does not answer"),
+    ],
+)
+def test_a_site_asks_when_it_hears_nothing(
+    two: Two, prepare: Callable[[Two, str], None], status: str, reason: str
+) -> None:
+    job_id = two.submit()
+    prepare(two, job_id)
+    _silent(two, job_id)
+    two.host.settings.values["ORPHAN_LIMIT"] = 10**9  # type: ignore[index]
+    two.active = two.host
+    starting.HomeWatch()()
+    assert two.states(job_id)["host"] == {status}
+    assert reason in str(two.detail(two.host, job_id).reason)
+
+
+def test_a_home_that_is_gone_for_good(two: Two) -> None:
+    job_id = two.submit()
+    two.is_cut = True
+    _silent(two, job_id)
+    two.active = two.host
+    starting.HomeWatch()()
+    with two.at(two.host) as session:
+        assert status_of(session, job_id) is JobStatus.FAILED
+    assert "too long" in str(two.detail(two.host, job_id).reason)
