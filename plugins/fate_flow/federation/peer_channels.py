@@ -194,6 +194,10 @@ def peer_options(tls: Tls) -> list[tuple[str, Any]]:
     changed = {
         # Also the time that a first connection has, handshake included.
         "grpc.min_reconnect_backoff_ms": 10_000,
-        "grpc.keepalive_time_ms": 15_000,
+        # A cut is seen within 12 s, so that tasks can say for whom they wait. The last is the
+        # limit for the answer to a ping, 60 s by default whatever the one before it says.
+        "grpc.keepalive_time_ms": 4_000,
+        "grpc.keepalive_timeout_ms": 8_000,
+        "grpc.http2.ping_timeout_ms": 8_000,
     }
-    return [(name, changed.get(name, value)) for name, value in channel_options(tls)]
+    return list({**dict(channel_options(tls)), **changed}.items())
