@@ -146,7 +146,9 @@ class Invitation:
         Raises:
             ConfigurationError: a value is not what it should be.
         """
-        values = {"address": self.address, "dials_in": not self.address, **options}
+        # Who cannot be called calls us, unless another site stands between.
+        dials_in = not self.address and not options.get("via")
+        values = {"address": self.address, "dials_in": dials_in, **options}
         return Peer(
             name=name or self.name,
             site_id=self.site_id,

@@ -40,6 +40,7 @@ def test_it_says_who_the_site_is_and_no_secret() -> None:
 def test_a_site_that_cannot_be_called_dials_in() -> None:
     hidden = OtherSite("hidden", (Party("guest", 1),), address="")
     assert invitation.read(hidden.text()).peer().dials_in
+    assert not invitation.read(hidden.text()).peer(via="hub").dials_in
 
 
 def test_the_fingerprint_is_compared_in_any_writing() -> None:
