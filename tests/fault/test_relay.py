@@ -186,6 +186,25 @@ def test_a_link_that_breaks_for_a_while(sites: list[FederatedGateway]) -> None:
         proxy.close()
 
 
+def test_a_slow_link_is_not_a_broken_one(sites: list[FederatedGateway]) -> None:
+    """Answers to pings stand behind megabytes of a value in the buffers of the way."""
+    proxy = Proxy(f"127.0.0.1:{sites[0].port}")
+    sites[1].know(replace(sites[0].card(), address=proxy.address), sites[2])
+    try:
+        with Tasks(sites) as tasks:
+            tasks.all(lambda task: task.join())
+            proxy.rate = 400_000.0
+            value = os.urandom(10_000_000)
+            sending = tasks.pool.submit(tasks.host.send, "x", value, GUEST)
+            assert tasks.guest.receive("x", HOST) == value
+            sending.result(20)
+            assert tasks.host.identity.attempt == 0
+        assert proxy.opened == 1
+    finally:
+        sites[1].know(sites[0], sites[2])
+        proxy.close()
+
+
 def test_a_cut_in_the_middle_of_a_value(sites: list[FederatedGateway]) -> None:
     proxy = Proxy(f"127.0.0.1:{sites[0].port}")
     bank = sites[0].card()

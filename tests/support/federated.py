@@ -102,6 +102,7 @@ class Proxy:
     Attributes:
         address: where it listens.
         opened: connections so far.
+        rate: bytes per second of each direction of a connection; None: as many as can be.
     """
 
     def __init__(self, target: str) -> None:
@@ -111,6 +112,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._cut = False
         self.opened = 0
+        self.rate: float | None = None
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -143,6 +145,7 @@ class Proxy:
                 self.opened += 1
             try:
                 far = socket.create_connection(self._target, 5)
+                far.settimeout(None)
             except OSError:
                 near.close()
                 continue
@@ -153,7 +156,9 @@ class Proxy:
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         try:
-            while data := source.recv(1 << 18):
+            while data := source.recv(1 << 18 if self.rate is None else 1 << 14):
+                if self.rate is not None:
+                    time.sleep(len(data) / self.rate)
                 target.sendall(data)
         except OSError:
             pass

@@ -194,10 +194,14 @@ def peer_options(tls: Tls) -> list[tuple[str, Any]]:
     changed = {
         # Also the time that a first connection has, handshake included.
         "grpc.min_reconnect_backoff_ms": 10_000,
-        # A cut is seen within 12 s, so that tasks can say for whom they wait. The last is the
-        # limit for the answer to a ping, 60 s by default whatever the one before it says.
+        # When nothing has come for 4 s, a ping is sent. What TCP cannot deliver is noticed
+        # 8 s later. A gateway that is there and silent has 20 s to answer: on a slow link the
+        # answer stands behind megabytes of values (60 s by default, whatever the line before
+        # it says).
         "grpc.keepalive_time_ms": 4_000,
         "grpc.keepalive_timeout_ms": 8_000,
-        "grpc.http2.ping_timeout_ms": 8_000,
+        "grpc.http2.ping_timeout_ms": 20_000,
+        # Pings that measure the connection would be due all the time while values pass.
+        "grpc.http2.bdp_probe": 0,
     }
     return list({**dict(channel_options(tls)), **changed}.items())
