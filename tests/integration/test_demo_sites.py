@@ -58,6 +58,10 @@ def _client(member: Member) -> FateFlowClient:
     return FateFlowClient(member.settings.http_url)
 
 
+def _message(client: FateFlowClient, job_id: str) -> str:
+    return str(client.query_jobs(job_id=job_id)[0].get("f_message", ""))
+
+
 def test_the_job_of_three_sites_learns(sites: tuple[list[Member], str]) -> None:
     members, printed = sites
     assert printed.count("works in both directions") == 2
@@ -95,6 +99,7 @@ def test_a_job_waits_for_a_yes_and_may_be_refused(sites: tuple[list[Member], str
     assert asked["job_id"] == job
     assert asked["tables"] == [f"{demo.NAMESPACE}/breast_host"]
     assert client.job_state(job).status.value == "waiting"
+    wait_for(lambda: "bank-b" in _message(client, job), 30, "the guest sees whom the job waits for")
     host.run("job", "refuse", job, "--reason", "no contract yet")
     wait_for(lambda: client.job_state(job).status.is_terminal, 60, "the guest hears of it")
     assert "no contract yet" in str(client.query_jobs(job_id=job)[0].get("f_reason"))

@@ -121,6 +121,23 @@ def test_a_failed_job_says_why(site: Site) -> None:
         assert "f_reason" not in rows[0]
 
 
+@pytest.mark.parametrize("status", ["waiting", "running", "success", "failed"])
+def test_an_open_job_of_several_sites_says_what_it_waits_for(site: Site, status: str) -> None:
+    with site.session() as session:
+        add_job(session, status=status)
+        detail = JobDetail(f_job_id=JOB_ID, home="guest_9999", reason="waiting for site bank-b")
+        session.add(detail)
+        session.flush()
+        (row, *_) = store.job_dicts(session, store.query_jobs(session, {"job_id": JOB_ID}))
+        is_open = status in ("waiting", "running")
+        assert row.get("f_message") == ("waiting for site bank-b" if is_open else None)
+        assert ("f_reason" in row) == (status == "failed")
+        detail.home = ""
+        session.flush()
+        (row, *_) = store.job_dicts(session, store.query_jobs(session, {"job_id": JOB_ID}))
+        assert "f_message" not in row, "as FATE-Flow answers"
+
+
 def test_a_task_says_what_it_waits_for(site: Site) -> None:
     with site.session() as session:
         add_task(session, "dataio_0", status="running")
