@@ -175,10 +175,15 @@ def redis() -> Iterator[RedisServer]:
 
 
 @contextlib.contextmanager
-def started_on(home: Path, **values: Any) -> Iterator[LiveSite]:
-    """A running site with these settings; its database is made at the start."""
+def started_on(home: Path, *, identity: str = "", **values: Any) -> Iterator[LiveSite]:
+    """A running site with these settings; its database is made at the start.
+
+    Args:
+        identity: name of the site among others; given, it gets certificates.
+    """
     http_port, grpc_port = free_ports(2)
-    site.initialise(home, {"HTTP_PORT": http_port, "GRPC_PORT": grpc_port, **values})
+    options = {"HTTP_PORT": http_port, "GRPC_PORT": grpc_port, **values}
+    site.initialise(home, options, name=identity)
     made = LiveSite(home, http_port, grpc_port)
     try:
         made.start()
