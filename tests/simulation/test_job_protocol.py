@@ -341,7 +341,7 @@ def test_sites_agree_whatever_happens(part: int) -> None:
         {"all_succeeded": lambda needed, tasks: bool(tasks)},
         {"may_start": lambda current, approval: True},
     ],
-    ids=lambda broken: "-".join(broken),
+    ids="-".join,
 )
 def test_the_simulation_finds_a_broken_rule(
     monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]

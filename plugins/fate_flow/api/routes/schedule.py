@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -25,6 +25,9 @@ from fate_flow.entities import JobStatus
 from fate_flow.errors import RETCODE_EXCEPTION, RETCODE_NOT_FOUND, UnsupportedError
 
 router = APIRouter(prefix="/schedule", tags=["schedule"])
+
+#: A part of a path: an id, a role, a name.
+Part = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.,=+\-]{1,128}$")]
 
 _JOB = "/{job_id}/{role}/{party_id}"
 _TASK = "/{job_id}/{component_name}/{task_id}/{role}/{party_id}"
@@ -56,9 +59,9 @@ _KILL = {"job_initiator": {"role": "guest", "party_id": 9999}, "timeout": False}
 
 @router.post(_JOB + "/kill", dependencies=[can_write], **docs(KillBody, _KILL, required=False))
 def kill(
-    job_id: str,
-    role: str,
-    party_id: str,
+    job_id: Part,
+    role: Part,
+    party_id: Part,
     body: Annotated[KillBody, body_of(KillBody, optional=True)],
     session: DbSession,
 ) -> Response:
@@ -76,9 +79,9 @@ def kill(
 
 @router.post(_JOB + "/cancel", dependencies=[can_write], **docs(KillBody, _KILL, required=False))
 def cancel(
-    job_id: str,
-    role: str,
-    party_id: str,
+    job_id: Part,
+    role: Part,
+    party_id: Part,
     body: Annotated[KillBody, body_of(KillBody, optional=True)],
     session: DbSession,
 ) -> Response:
@@ -104,11 +107,11 @@ def cancel(
     **docs(AnyBody, {}, required=False),
 )
 def clean(
-    job_id: str,
-    role: str,
-    party_id: str,
-    roles: str,
-    party_ids: str,
+    job_id: Part,
+    role: Part,
+    party_id: Part,
+    roles: Part,
+    party_ids: Part,
     body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
 ) -> Response:
     """Temporary tables of a job's tasks: here they go with the task, so there are none."""
@@ -121,9 +124,9 @@ def clean(
     **docs(StatusBody, {"f_description": "a note"}, required=False),
 )
 def status(
-    job_id: str,
-    role: str,
-    party_id: str,
+    job_id: Part,
+    role: Part,
+    party_id: Part,
     body: Annotated[StatusBody, body_of(StatusBody, optional=True)],
     session: DbSession,
 ) -> Response:
@@ -149,9 +152,9 @@ def _refuse() -> Response:
 
 @router.post(_JOB + "/create", dependencies=[can_write], **docs(AnyBody, {}, required=False))
 def create(
-    job_id: str,
-    role: str,
-    party_id: str,
+    job_id: Part,
+    role: Part,
+    party_id: Part,
     body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
 ) -> Response:
     """Refused: a job comes from a peer's gateway or from ``/job/submit``."""
@@ -164,11 +167,11 @@ def create(
     **docs(AnyBody, {}, required=False),
 )
 def save_pipeline(
-    job_id: str,
-    role: str,
-    party_id: str,
-    model_id: str,
-    model_version: str,
+    job_id: Part,
+    role: Part,
+    party_id: Part,
+    model_id: Part,
+    model_version: Part,
     body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
 ) -> Response:
     """Refused: the end of a job saves its pipeline."""
@@ -177,11 +180,11 @@ def save_pipeline(
 
 @router.post(_TASK + "/run", dependencies=[can_write], **docs(AnyBody, {}, required=False))
 def run(
-    job_id: str,
-    component_name: str,
-    task_id: str,
-    role: str,
-    party_id: str,
+    job_id: Part,
+    component_name: Part,
+    task_id: Part,
+    role: Part,
+    party_id: Part,
     body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
 ) -> Response:
     """Refused: Airflow runs the tasks."""
@@ -190,11 +193,11 @@ def run(
 
 @router.post(_TASK + "/status", dependencies=[can_write], **docs(AnyBody, {}, required=False))
 def task_status(
-    job_id: str,
-    component_name: str,
-    task_id: str,
-    role: str,
-    party_id: str,
+    job_id: Part,
+    component_name: Part,
+    task_id: Part,
+    role: Part,
+    party_id: Part,
     body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
 ) -> Response:
     """Refused: tasks report to their own site, with a token each."""
