@@ -7,9 +7,11 @@ are forked, takes most of a second off each task.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import logging
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -68,6 +70,15 @@ class FateLocalExecutor(LocalExecutor):
     def start(self) -> None:
         preload()
         super().start()
+        atexit.register(self._end_workers, os.getpid())
+
+    def _end_workers(self, owner: int) -> None:
+        """A scheduler that ends by an error would wait for its idle workers for ever, and
+        nobody would start another: they go first."""
+        if os.getpid() == owner:
+            for worker in list(self.workers.values()):
+                with contextlib.suppress(ValueError):  # it has been closed
+                    worker.terminate()
 
     def _process_workloads(self, workload_list: Sequence[Any]) -> None:
         self._in_flight.update(workload.key for workload in workload_list)

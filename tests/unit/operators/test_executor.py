@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from airflow.executors.local_executor import LocalExecutor
 
@@ -34,6 +38,7 @@ def executor(spawned: list[int]) -> Iterator[FateLocalExecutor]:
     made = FateLocalExecutor(parallelism=8)
     made.start()
     yield made
+    atexit.unregister(made._end_workers)
     made.activity_queue.close()
     made.result_queue.close()
 
@@ -111,3 +116,23 @@ class _Queue:
 
     def close(self) -> None:
         return None
+
+
+def test_a_scheduler_that_fails_does_not_wait_for_its_workers() -> None:
+    """It would be neither alive nor dead, and the supervisor would start no other."""
+    code = (
+        "from fate_flow.operators import executor\n"
+        "executor.preload = lambda: None\n"
+        "made = executor.FateLocalExecutor(parallelism=4)\n"
+        "made.start()\n"
+        "print(*(worker.pid for worker in made.workers.values()), flush=True)\n"
+        "raise RuntimeError('the database is full')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "the database is full" in done.stderr
+    pids = [int(text) for text in done.stdout.splitlines()[-1].split()]
+    assert len(pids) == FIRST_WORKERS
+    assert not any(psutil.pid_exists(pid) for pid in pids)
