@@ -78,7 +78,9 @@ class FateLocalExecutor(LocalExecutor):
         if os.getpid() == owner:
             for worker in list(self.workers.values()):
                 with contextlib.suppress(ValueError):  # it has been closed
-                    worker.terminate()
+                    # They have inherited the scheduler's handler of SIGTERM, which does nothing
+                    # in them. A task that one of them runs is ended by the supervisor.
+                    worker.kill()
 
     def _process_workloads(self, workload_list: Sequence[Any]) -> None:
         self._in_flight.update(workload.key for workload in workload_list)

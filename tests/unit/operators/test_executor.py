@@ -121,7 +121,9 @@ class _Queue:
 def test_a_scheduler_that_fails_does_not_wait_for_its_workers() -> None:
     """It would be neither alive nor dead, and the supervisor would start no other."""
     code = (
+        "import signal\n"
         "from fate_flow.operators import executor\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)  # as the scheduler's, in a worker\n"
         "executor.preload = lambda: None\n"
         "made = executor.FateLocalExecutor(parallelism=4)\n"
         "made.start()\n"
