@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fate_flow.db.migrations.versions import r0004_sites
 from fate_flow.db.models import metadata
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_migrate_makes_and_stamps_our_tables(environment: Mapping[str, str]) -> 
     assert set(metadata.tables) <= _names(environment)
     with sqlite3.connect(_database(environment)) as connection:
         stamp = connection.execute("select version_num from alembic_version_fate_flow").fetchall()
-    assert stamp == [("0001",)]
+    assert stamp == [(r0004_sites.revision,)], "the newest"
     _airflow(environment, "db", "check-migrations", "--migration-wait-timeout", "1")
 
 
