@@ -104,6 +104,7 @@ class Supervisor:
         self.began = time.time()
         self._wake_read, self._wake_write = os.pipe()
         self._strangers: dict[int, float] = {}
+        self._state_is_old = False
 
     def run(self) -> None:
         """Supervise until a SIGTERM or SIGINT; then end everything and return."""
@@ -118,7 +119,10 @@ class Supervisor:
             self._reap()
             self._end_orphans()
             self._restart_due()
-            self._rotate_logs()
+            if self._state_is_old:
+                self._write_state()
+            with contextlib.suppress(OSError):
+                self._rotate_logs()
         self.say("stopping")
         self._write_state()
         self._stop_all()
@@ -148,8 +152,8 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         service = child.service
         with self._open_log(service.name) as log:
-            log.write(f"--- {time.strftime('%F %T')} starting {service.name}\n".encode())
-            log.flush()
+            with contextlib.suppress(OSError):
+                os.write(log.fileno(), _head_line(service.name))
             child.popen = subprocess.Popen(  # noqa: S603 - commands are ours
                 service.command,
                 env=site.child_environment(self.settings, supervised=True),
@@ -231,7 +235,11 @@ class Supervisor:
         due = [c for c in self.children if not c.is_running and c.next_start <= now]
         for child in due:
             child.restarts += 1
-            self._start(child)
+            try:
+                self._start(child)
+            except OSError as error:
+                child.next_start = time.time() + TICK_SECONDS
+                self.say(f"{child.service.name} cannot be started: {error}")
         if due:
             self._write_state()
 
@@ -289,8 +297,19 @@ class Supervisor:
             "services": [child.to_json() for child in self.children],
         }
         temporary = self.paths.state.with_suffix(".new")
-        temporary.write_text(json.dumps(state, indent=1))
-        temporary.replace(self.paths.state)
+        try:
+            temporary.write_text(json.dumps(state, indent=1))
+            temporary.replace(self.paths.state)
+            self._state_is_old = False
+        except OSError as error:
+            # A full disk must not end what keeps the site alive; it is written when there is room.
+            if not self._state_is_old:
+                self.say(f"{self.paths.state} cannot be written: {error}")
+            self._state_is_old = True
+
+
+def _head_line(name: str) -> bytes:
+    return f"--- {time.strftime('%F %T')} starting {name}\n".encode()
 
 
 def _children_of(pid: int) -> list[Identity]:
@@ -311,10 +330,11 @@ def run(home: Path, *, quiet: bool = False) -> int:
 
     def say(text: str) -> None:
         line = f"{time.strftime('%F %T')} {text}"
-        with paths.log("supervisor").open("a") as log:
+        with contextlib.suppress(OSError), paths.log("supervisor").open("a") as log:
             log.write(line + "\n")
         if not quiet:
-            print(line, flush=True)
+            with contextlib.suppress(OSError):
+                print(line, flush=True)
 
     with hold_lock(paths.lock, patience=1.0) as was_free:
         if not was_free:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 from fate_flow.cli import processes, service, services, site, state
 from fate_flow.cli.processes import Identity
 from fate_flow.cli.services import Service
-from fate_flow.cli.supervisor import BACKOFF_SECONDS, Child
+from fate_flow.cli.supervisor import BACKOFF_SECONDS, Child, Supervisor
 from fate_flow.settings import KEYS, Settings
 
 
@@ -174,3 +177,43 @@ def test_log_tail_names_the_file(tmp_path: Path) -> None:
 def test_port_zero_of_an_unknown_host_is_a_reason() -> None:
     assert "cannot resolve" in processes.can_bind("no.such.host.invalid", 1)
     assert processes.listener(0) == ""
+
+
+def test_a_full_disk_does_not_end_the_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _settings(tmp_path)
+    said: list[str] = []
+    made = Supervisor(settings, [Service("x", ("true",))], said.append)
+    made.paths.state.parent.mkdir(parents=True, exist_ok=True)
+    real = Path.write_text
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    made._write_state()
+    made._write_state()
+    assert len(said) == 1, "once"
+    assert "No space left" in said[0]
+    monkeypatch.setattr(Path, "write_text", real)
+    assert made._state_is_old, "it is written as soon as there is room"
+    made._write_state()
+    assert json.loads(made.paths.state.read_text())["pid"] == os.getpid()
+    assert not made._state_is_old
+
+
+def test_a_process_that_cannot_be_started_now_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    made = Supervisor(_settings(tmp_path), [Service("x", ("true",))], said.append)
+    made.paths.state.parent.mkdir(parents=True, exist_ok=True)
+
+    def full(_: Child) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(made, "_start", full)
+    made._restart_due()
+    assert "x cannot be started" in said[0]
+    assert made.children[0].next_start > time.time()
