@@ -144,7 +144,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     folder = tmp_path_factory.mktemp("sites")
     with contextlib.ExitStack() as stack:
         stack.enter_context(_small_disk(folder / "h"))
-        net = stack.enter_context(SiteNet(60 + os.getpid() % 100))
+        net = stack.enter_context(SiteNet())
         guest = NetSite.make_in(net, "guest", folder / "g", GUEST)
         host = NetSite.make_in(net, "host", folder / "h", HOST)
         arbiter = NetSite.make_in(net, "arb", folder / "a", ARBITER)

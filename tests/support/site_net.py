@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -53,15 +54,18 @@ class SiteNet:
     """Two bridges that namespaces are plugged into.
 
     Attributes:
-        number: second byte of the addresses; two nets at a time must differ.
+        number: second byte of the addresses; one that no other net of the machine has.
     """
 
-    number: int
+    number: int = 0
     members: dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> SiteNet:
+        for self.number in random.sample(range(60, 250), 100):
+            if not _ip("link", "add", self._bridge("f"), "type", "bridge", check=False):
+                break
+        _ip("link", "add", self._bridge("m"), "type", "bridge")
         for kind in ("f", "m"):
-            _ip("link", "add", self._bridge(kind), "type", "bridge")
             _ip("link", "set", self._bridge(kind), "up")
         _ip("address", "add", f"{self._address('m', 254)}/24", "dev", self._bridge("m"))
         return self
@@ -139,7 +143,7 @@ class NetSite(LiveSite):
     """
 
     name: str = ""
-    net: SiteNet = field(default_factory=lambda: SiteNet(0))
+    net: SiteNet = field(default_factory=SiteNet)
     parties: tuple[Party, ...] = ()
 
     @classmethod

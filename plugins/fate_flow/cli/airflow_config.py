@@ -168,6 +168,11 @@ def sections(settings: Settings) -> Sections:
         # Redis hands a task out a second time when it was not done within this time.
         longest = max(86_400, int(settings.JOB_DEFAULT_TIMEOUT))
         result["celery_broker_transport_options"] = {"visibility_timeout": str(longest)}
+        # A worker that is killed takes along what it had fetched and not begun. Such a task is
+        # sent again as often as needed; one that only waits for a free process loses its turn.
+        result["scheduler"]["task_queued_timeout"] = "45"
+        result["scheduler"]["task_queued_timeout_check_interval"] = "10"
+        result["scheduler"]["num_stuck_in_queued_retries"] = "1000"
     for section, options in settings.AIRFLOW.items():
         result.setdefault(section, {}).update({k: str(v) for k, v in options.items()})
     return result

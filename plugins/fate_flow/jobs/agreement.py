@@ -14,7 +14,7 @@ the newest snapshot for each other site until it is acknowledged.
 5. A site that hears nothing from the home until long after the job's time was up ends it by
    itself; nothing can be agreed with somebody who is gone.
 
-Used by the database layer (:mod:`fate_flow.jobs.messages`) and by the simulation in the tests.
+Used by the database layer (:mod:`fate_flow.jobs.incoming`) and by the simulation in the tests.
 """
 
 from __future__ import annotations

@@ -333,12 +333,17 @@ def output_data_table(
 ) -> Response:
     """Name and namespace of the first output table whose data view meets the filters.
 
-    Data views without a table (of models, of components that put out no data) do not count.
+    Data views without a table (of models, of components that put out no data) count only when
+    there is no other.
     """
-    for view in tracking.query_data_views(session, body.given()):
-        if view.f_table_name and view.f_table_namespace:
-            names = {"table_name": view.f_table_name, "table_namespace": view.f_table_namespace}
-            return answer(names)
+    views = tracking.query_data_views(session, body.given())
+    named = [view for view in views if view.f_table_name and view.f_table_namespace]
+    for view in [*named, *views]:
+        names = {
+            "table_name": view.f_table_name or "",
+            "table_namespace": view.f_table_namespace or "",
+        }
+        return answer(names)
     raise NotFoundError(
         "No found table, please check if the parameters are correct", retcode=RETCODE_EXCEPTION
     )
