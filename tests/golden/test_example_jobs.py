@@ -131,7 +131,8 @@ def test_every_other_example_runs(site: LiveSite, name: str) -> None:
         metrics = site.client.metrics(job_id, "hetero_lr_0", "guest", 10000)
         assert metrics, "folds leave their metrics"
     elif "ovr" not in name and "one_vs_rest" not in name:
-        assert _summary(site, job_id)["auc"] > 0.7
+        # Two iterations from random weights say little.
+        assert _summary(site, job_id)["auc"] > (0.7 if IS_FULL else 0.55)
     site.nothing_left(job_id)
 
 
