@@ -8,6 +8,7 @@ printed (``FATE_FLOW_TEST_SEED`` repeats it).
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -112,8 +113,17 @@ class Federation:
     def nothing_left(self, job_id: str) -> None:
         for site in self.sites:
             site.nothing_left(job_id, 20.0)
-            rows = site.select("SELECT count(*) FROM ff_outbox WHERE job_id = ?", job_id)
-            assert rows == [(0,)], f"{site.name} has messages that nobody took"
+            query = "SELECT count(*) FROM ff_outbox WHERE job_id = ?"
+            # A site that was away is tried every few seconds.
+            site.wait_until(
+                f"no message of {site.name} that nobody took",
+                functools.partial(_is_empty, site, query, job_id),
+                20.0,
+            )
+
+
+def _is_empty(site: NetSite, query: str, job_id: str) -> bool:
+    return site.select(query, job_id) == [(0,)]
 
 
 def _job() -> tuple[dict[str, Any], dict[str, Any]]:
