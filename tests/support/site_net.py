@@ -11,14 +11,13 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fate_flow.cli.processes import MARK
 from fate_flow.entities import Party
 from fate_flow.federation.admin import GatewayAdmin
 from fate_flow.federation.channel import site_tls
@@ -203,9 +202,6 @@ class NetSite(LiveSite):
     def gateway(self) -> GatewayAdmin:
         address = f"{self.net.management_address(self.name)}:{self.grpc_port}"
         return GatewayAdmin(address, self.settings.secret(), tls=site_tls(self.settings))
-
-    def is_marked(self, environment: Mapping[str, str]) -> bool:
-        return environment.get(MARK) == str(self.home)
 
 
 def trust(first: NetSite, second: NetSite) -> None:

@@ -91,7 +91,12 @@ def decide(
 
 
 def all_succeeded(needed: Iterable[tuple[str, str]], tasks: TaskStatuses) -> bool:
-    return all(tasks.get(task) == TaskStatus.SUCCESS.value for task in needed)
+    return not not_succeeded(needed, tasks)
+
+
+def not_succeeded(needed: Iterable[tuple[str, str]], tasks: TaskStatuses) -> list[tuple[str, str]]:
+    """Tasks that a success still waits for."""
+    return [task for task in needed if tasks.get(task) != TaskStatus.SUCCESS.value]
 
 
 def take_state(current: JobStatus, seen: int, version: int, status: JobStatus) -> Take:

@@ -20,12 +20,20 @@ from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError, Pr
 from fate_flow.federation.addresses import check_name
 from fate_flow.federation.peers import Peer
 from fate_flow.jobs import admission, progress, states, telling
-from fate_flow.jobs.agreement import Take, is_news, may_start, take_state, task_update
+from fate_flow.jobs.agreement import (
+    Proposal,
+    Take,
+    decide,
+    is_news,
+    may_start,
+    take_state,
+    task_update,
+)
 from fate_flow.jobs.creation import Offer, create_job, prepare_for_peer
 from fate_flow.jobs.effects import on_rollback
 from fate_flow.jobs.removal import remove_job
 from fate_flow.jobs.sealing import finish
-from fate_flow.jobs.service import end, stop_job
+from fate_flow.jobs.service import end
 from fate_flow.operators.plans import read_plan
 from fate_flow.sites import delivery
 from fate_flow.sites.peers import peer_table, policy_of
@@ -183,15 +191,17 @@ def _follow(session: Session, job_id: str, peer_name: str, proposal: Body) -> No
     wanted = _enum(JobStatus, proposal.get("status"))
     if not wanted.is_terminal or wanted is JobStatus.SUCCESS:
         raise ProtocolError(f"a site cannot propose {wanted.value}")
-    if proposal.get("is_stop") is True:
-        log.info("job %s is stopped by site %s", job_id, peer_name)
-        stop_job(session, job_id)
-        return
     key = proposal.get("party")
     component = _text(proposal.get("component")) or None
     party = Party.parse(key) if isinstance(key, str) and key else None
     reason = _text(proposal.get("reason")) or f"site {peer_name} gave no reason"
-    end(session, job_id, wanted, states.Failure(reason, component, party))
+    current = states.status_of(session, job_id) or JobStatus.CANCELED
+    wish = Proposal(wanted, reason, is_stop=proposal.get("is_stop") is True)
+    decision = decide(current, (), {}, wish)
+    if decision is not None:
+        log.info("job %s ends as site %s wants it: %s", job_id, peer_name, reason)
+        failure = states.Failure(decision.reason, component, party)
+        end(session, job_id, decision.status, failure, is_stop=wish.is_stop)
 
 
 def forget(session: Session, settings: Settings, peer_name: str, body: Body) -> Any:

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from fate_flow import settings as site_settings
 from fate_flow.db.models import Job, JobDetail, Task
 from fate_flow.dsl.parser import derive_predict_dsl
-from fate_flow.entities import JobStatus, Party, Plan, TaskStatus, model_id_of, party_model_id
+from fate_flow.entities import JobStatus, Party, Plan, model_id_of, party_model_id
 from fate_flow.errors import FateFlowError, NotFoundError
 from fate_flow.jobs import states, telling
+from fate_flow.jobs.agreement import not_succeeded
 from fate_flow.jobs.permission import SAVE_PIPELINE, Gate, NotAuthorizedError, gate_of_job
 from fate_flow.jobs.service import end
 from fate_flow.models.store import ModelStore
@@ -100,11 +101,15 @@ def _not_succeeded(
         )
     )
     found = {(name, f"{role}_{party}"): status for name, role, party, status in rows}
-    return [
-        f"{component.name} of {party} is {found.get((component.name, party.key), 'not run')}"
+    needed = [
+        (component.name, party.key)
         for component in plan.components
         for party in component.parties
-        if party in parties and found.get((component.name, party.key)) != TaskStatus.SUCCESS.value
+        if party in parties
+    ]
+    return [
+        f"{name} of {Party.parse(key)} is {found.get((name, key), 'not run')}"
+        for name, key in not_succeeded(needed, found)
     ]
 
 
