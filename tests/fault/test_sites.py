@@ -8,134 +8,32 @@ printed (``FATE_FLOW_TEST_SEED`` repeats it).
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fate_flow.cli import demo_data
 from fate_flow.entities import Party
-from tests.support.live_jobs import ARBITER, GUEST, HOST, NAMESPACE, lr_job, weights
+from tests.support.live_jobs import ARBITER, GUEST, HOST, NAMESPACE
 from tests.support.site_net import NetSite, SiteNet, trust, why_not
+from tests.support.three_sites import (
+    AGREE_SECONDS,
+    COMPONENT,
+    SECONDS,
+    Federation,
+    disturbed_job,
+)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
 ]
-
-COMPONENT = "hetero_lr_0"
-ITERATIONS = 12
-#: For a job that is disturbed, from its submission.
-SECONDS = 400.0
-#: From the end of the last fault to the state that all agree on, once the job can go on.
-AGREE_SECONDS = 30.0
-SEED = int(os.environ.get("FATE_FLOW_TEST_SEED") or random.SystemRandom().randrange(10**6))
-
-
-@dataclass
-class Federation:
-    """Guest's, host's and arbiter's sites.
-
-    Attributes:
-        expected: weights of an undisturbed run.
-    """
-
-    net: SiteNet
-    guest: NetSite
-    host: NetSite
-    arbiter: NetSite
-    expected: dict[str, float]
-
-    @property
-    def sites(self) -> tuple[NetSite, NetSite, NetSite]:
-        return self.guest, self.host, self.arbiter
-
-    def of(self, party: Party) -> NetSite:
-        return next(site for site in self.sites if party in site.parties)
-
-    def losses(self, job_id: str) -> list[Any]:
-        found = self.arbiter.client.all_metrics(job_id, COMPONENT, ARBITER.role, ARBITER.party_id)
-        points: list[Any] = found.get("train", {}).get("loss", {}).get("data", [])
-        return points
-
-    def in_the_middle(self) -> str:
-        """A job whose HeteroLR has begun to iterate, at a random iteration; its id."""
-        job_id = self.guest.submit(*_job())
-        wanted = random.Random(f"{SEED}{job_id}").randint(1, ITERATIONS // 2)
-        print(f"seed {SEED}, job {job_id}: hurt after iteration {wanted}")
-        self.guest.wait_until(
-            f"iteration {wanted}", lambda: len(self.losses(job_id)) >= wanted, 240
-        )
-        return job_id
-
-    def agree(self, job_id: str, status: str, seconds: float) -> None:
-        """All sites show one terminal state for all parties, and so does their Airflow."""
-        deadline = time.monotonic() + seconds
-        # Known fault: Airflow's scheduler can turn a run that was failed at a stop into success,
-        # when the only task behind the ended one was skipped. That it has ended is asserted.
-        run = {"success"} if status == "success" else {"failed", "success"}
-        while True:
-            seen = {
-                site.name: (_states(site, job_id), set(site.run_states(f"fate_flow_{job_id}")))
-                for site in self.sites
-            }
-            if all(states == {status} and runs <= run for states, runs in seen.values()):
-                break
-            assert time.monotonic() < deadline, f"{seen}\n" + "\n".join(
-                f"{site.name}: {site.why(job_id)}" for site in self.sites
-            )
-            time.sleep(0.3)
-
-    def weights(self, job_id: str) -> dict[str, float]:
-        """Each party's weights, from its own site."""
-        mine = weights(self.guest, job_id, parties=(GUEST,))
-        return mine | weights(self.host, job_id, parties=(HOST,))
-
-    def same_result(self, job_id: str) -> None:
-        found = self.weights(job_id)
-        assert found.keys() == self.expected.keys()
-        for name, value in self.expected.items():
-            assert found[name] == pytest.approx(value, abs=1e-6), name
-
-    def succeeds(self, job_id: str, seconds: float = SECONDS) -> None:
-        self.guest.must_succeed(job_id, seconds)
-        self.agree(job_id, "success", AGREE_SECONDS)
-        self.same_result(job_id)
-        self.nothing_left(job_id)
-
-    def nothing_left(self, job_id: str) -> None:
-        for site in self.sites:
-            site.nothing_left(job_id, 20.0)
-            query = "SELECT count(*) FROM ff_outbox WHERE job_id = ?"
-            # A site that was away is tried every few seconds.
-            site.wait_until(
-                f"no message of {site.name} that nobody took",
-                functools.partial(_is_empty, site, query, job_id),
-                20.0,
-            )
-
-
-def _is_empty(site: NetSite, query: str, job_id: str) -> bool:
-    return site.select(query, job_id) == [(0,)]
-
-
-def _job() -> tuple[dict[str, Any], dict[str, Any]]:
-    return lr_job(max_iter=ITERATIONS, early_stop="weight_diff", tol=0.0)
-
-
-def _states(site: NetSite, job_id: str) -> set[str]:
-    with contextlib.suppress(Exception):
-        return {row["f_status"] for row in site.client.query_jobs(job_id=job_id)}
-    return {"does not answer"}
 
 
 @contextlib.contextmanager
@@ -165,19 +63,11 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
             site.start()
         for one, other in ((guest, host), (guest, arbiter), (host, arbiter)):
             trust(one, other)
-        files = demo_data.write(folder / "data")
-        guest.upload(files.guest, NAMESPACE, "guest")
-        host.upload(files.host, NAMESPACE, "host")
-        made = Federation(net, guest, host, arbiter, {})
-        job_id = guest.finish(*_job(), timeout=SECONDS)
-        made.agree(job_id, "success", AGREE_SECONDS)
-        made.expected = made.weights(job_id)
-        assert len(made.expected) == 31, "30 features and the intercept"
-        yield made
+        yield Federation.undisturbed(net, guest, host, arbiter, folder)
 
 
 def test_every_site_knows_what_it_should_and_no_more(federation: Federation) -> None:
-    job_id = federation.guest.finish(*_job(), timeout=SECONDS)
+    job_id = federation.guest.finish(*disturbed_job(), timeout=SECONDS)
     federation.agree(job_id, "success", AGREE_SECONDS)
     for site in federation.sites:
         tasks = site.client.query_tasks(job_id=job_id)
@@ -225,7 +115,7 @@ def _begins(federation: Federation, job_id: str, component: str) -> Callable[[],
 
 @pytest.mark.parametrize("component", ["intersection_0", COMPONENT])
 def test_a_minute_without_a_network(federation: Federation, component: str) -> None:
-    job_id = federation.guest.submit(*_job())
+    job_id = federation.guest.submit(*disturbed_job())
     federation.guest.wait_until(component, _begins(federation, job_id, component), 120)
     if component == COMPONENT:
         federation.guest.wait_until("loss", lambda: len(federation.losses(job_id)) >= 2, 240)
@@ -246,7 +136,7 @@ def test_a_minute_without_a_network(federation: Federation, component: str) -> N
 
 def test_packets_are_lost(federation: Federation) -> None:
     with federation.net.losing("guest", 0.03), federation.net.losing("host", 0.03):
-        federation.succeeds(federation.guest.submit(*_job()))
+        federation.succeeds(federation.guest.submit(*disturbed_job()))
 
 
 @pytest.mark.parametrize("place", ["guest", "host", "arbiter"])
@@ -278,7 +168,7 @@ def test_stop_while_a_site_cannot_be_reached(federation: Federation) -> None:
 
 
 def test_a_failing_component_fails_everywhere_with_one_reason(federation: Federation) -> None:
-    dsl, conf = _job()
+    dsl, conf = disturbed_job()
     conf["role_parameters"]["host"]["dataio_0"] = {"missing_fill": [False]}
     conf["role_parameters"]["host"]["args"]["data"]["train_data"] = [
         {"namespace": NAMESPACE, "name": "broken"}
@@ -297,7 +187,7 @@ def test_a_failing_component_fails_everywhere_with_one_reason(federation: Federa
 def test_a_refusal_leaves_nothing_anywhere(federation: Federation) -> None:
     from fate_flow.errors import FateFlowError
 
-    dsl, conf = _job()
+    dsl, conf = disturbed_job()
     conf["role_parameters"]["host"]["args"]["data"]["train_data"] = [
         {"namespace": NAMESPACE, "name": "nowhere"}
     ]
@@ -328,11 +218,11 @@ def test_a_full_disk_at_one_site(federation: Federation) -> None:
     status = federation.guest.wait(job_id, SECONDS).status.value
     federation.agree(job_id, status, AGREE_SECONDS)
     federation.host.wait_healthy()
-    federation.succeeds(federation.guest.submit(*_job()))
+    federation.succeeds(federation.guest.submit(*disturbed_job()))
 
 
 def test_the_sites_work_on_afterwards(federation: Federation) -> None:
-    federation.succeeds(federation.guest.submit(*_job()))
+    federation.succeeds(federation.guest.submit(*disturbed_job()))
     for site in federation.sites:
         with site.gateway() as gateway:
             assert gateway.mailbox() == []

@@ -127,6 +127,31 @@ def fail_run(session: Session, job_id: str) -> None:
     dag = SerializedDagModel.get_dag(dag_id_of(job_id), session=session)
     if dag is not None and run_state(session, job_id) in ("queued", "running"):
         set_dag_run_state_to_failed(dag=dag, run_id=job_id, commit=True, session=session)
+        last = {task.task_id for task in dag.tasks if not task.downstream_task_ids}
+        _fail_last_tasks(session, dag.dag_id, job_id, last)
+
+
+def _fail_last_tasks(session: Session, dag_id: str, run_id: str, last: set[str]) -> None:
+    """Last tasks that were skipped are marked as failed by those before them.
+
+    A scheduler that is at this run at the same moment counts its state from the last tasks,
+    and skipped ones count as success.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import update
+
+    session.flush()
+    session.execute(
+        update(TaskInstance)
+        .where(
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.run_id == run_id,
+            TaskInstance.task_id.in_(last),
+            TaskInstance.state == TaskInstanceState.SKIPPED,
+        )
+        .values(state=TaskInstanceState.UPSTREAM_FAILED)
+    )
 
 
 def run_state(session: Session, job_id: str) -> str | None:

@@ -33,9 +33,11 @@ import grpc
 
 from fate_flow.entities import Party, TaskIdentity
 from fate_flow.errors import (
+    AttemptSupersededError,
     FateFlowError,
     FederationTimeoutError,
     GatewayUnreachableError,
+    PeerFailedError,
     ProtocolError,
 )
 from fate_flow.federation import rpc
@@ -63,6 +65,7 @@ _PATIENCE_SECONDS = 60.0
 _REMOTE_PATIENCE_SECONDS = 600.0
 #: Errors inside the gateway in a row, without a broken connection between, until we give up.
 _MAX_FAULTS = 50
+_ENDS_OF_ATTEMPT = (AttemptSupersededError, PeerFailedError)
 _T = TypeVar("_T")
 
 
@@ -381,6 +384,8 @@ class GatewaySession:
                     faults = faults + 1 if error.code() is grpc.StatusCode.UNKNOWN else 0
                     details = error.details()
                 if failure is not None:
+                    if attempt is not None and isinstance(failure, _ENDS_OF_ATTEMPT):
+                        self._link.remember(attempt, failure)
                     raise failure
                 if faults > _MAX_FAULTS:
                     # Not a broken connection: the gateway itself fails at this call.

@@ -115,6 +115,12 @@ class Link:
                     f"the gateway was restarted: {self._hello.caller.component} is computed anew"
                 )
 
+    def remember(self, attempt: pb.AttemptRef, error: FateFlowError) -> None:
+        """A call was told the end of an attempt before the stream was."""
+        with self._changed:
+            if self._over is None or self._over[:2] != (attempt.incarnation, attempt.number):
+                self._over = (attempt.incarnation, attempt.number, error)
+
     def acknowledge(self, attempt: pb.AttemptRef, message: pb.MessageRef, size: int) -> None:
         """Tell that a value has arrived, small ones several at once.
 

@@ -147,6 +147,8 @@ def test_states_are_read_and_a_run_is_failed(registered: Site) -> None:
     with registered.session() as session:
         assert register.run_state(session, JOB) == "failed"
         states = register.task_states(session, [JOB])
+        last, _ = states[JOB].pop("finish")
+        assert last == "upstream_failed"
         assert {state for state, _ in states[JOB].values()} <= {"skipped", "failed"}
         register.fail_run(session, JOB)
         assert register.run_state(session, JOB) == "failed"
@@ -164,6 +166,18 @@ def test_a_running_task_of_a_failed_run_is_told_to_stop(registered: Site) -> Non
         states = register.task_states(session, [JOB])[JOB]
         assert states["a_0.guest_9999"][0] == "failed"
         assert states["b_0.guest_9999"][0] == "skipped"
+
+
+def test_a_scheduler_at_the_same_run_does_not_make_a_success_of_it(registered: Site) -> None:
+    """It has read the run before it was failed, and counts it by its tasks afterwards."""
+    with registered.session() as session:
+        register.fail_run(session, JOB)
+    with registered.session() as session:
+        run = session.scalars(select(DagRun).where(DagRun.run_id == JOB)).one()
+        run.dag = SerializedDagModel.get_dag(DAG_ID, session=session)
+        run.update_state(session=session, execute_callbacks=False)
+    with registered.session() as session:
+        assert register.run_state(session, JOB) == "failed"
 
 
 def test_a_retired_dag_leaves_the_lists(registered: Site) -> None:
