@@ -297,7 +297,7 @@ def test_cut_connections_do_not_end_an_attempt(gateway: GatewayProcess) -> None:
             wire.passed, wire.cut_after = 0, 10_000_000
             session.send("up", value, GUEST)
             assert wire.cut_after is None
-            assert wire.passed > 40_000_000
+            assert 30_000_000 < wire.passed < 36_000_000, "it goes on where it broke"
             session.receive("sent", GUEST)
             wire.passed, wire.cut_after = 0, 10_000_000
             np.testing.assert_array_equal(session.receive("down", GUEST), value)

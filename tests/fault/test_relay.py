@@ -226,6 +226,37 @@ def test_a_cut_in_the_middle_of_a_value(sites: list[FederatedGateway]) -> None:
         proxy.close()
 
 
+@pytest.mark.parametrize("sender", [HOST, GUEST], ids=lambda party: party.role)
+def test_a_large_value_goes_on_where_it_broke(sites: list[FederatedGateway], sender: Party) -> None:
+    """Cut twice: sent anew each time, twice its bytes would have crossed."""
+    proxy = Proxy(f"127.0.0.1:{sites[0].port}")
+    sites[1].know(replace(sites[0].card(), address=proxy.address), sites[2])
+    size = 90_000_000
+    try:
+        with Tasks(sites) as tasks:
+            tasks.all(lambda task: task.join())
+            near, far = tasks.guest, tasks.host
+            source, sink = (near, far) if sender == GUEST else (far, near)
+            proxy.rate = 40_000_000.0
+            value = os.urandom(size)
+            sending = tasks.pool.submit(source.send, "x", value, sink.identity.party)
+            receiving = tasks.pool.submit(sink.receive, "x", sender)
+            for share in (0.33, 0.67):
+                wait_until(lambda share=share: proxy.passed > share * size, 30)
+                proxy.cut()
+                time.sleep(0.3)
+                proxy.heal()
+            assert receiving.result(60) == value
+            sending.result(20)
+            tasks.all(lambda task: task.finish())
+            assert tasks.host.identity.attempt == 0
+        assert proxy.opened >= 3
+        assert proxy.passed < 1.4 * size
+    finally:
+        sites[1].know(sites[0], sites[2])
+        proxy.close()
+
+
 def test_values_over_a_bad_link(sites: list[FederatedGateway]) -> None:
     """Cut every now and then, in the middle of whatever passes; nothing is lost or doubled."""
     proxy = Proxy(f"127.0.0.1:{sites[0].port}")

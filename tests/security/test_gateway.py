@@ -257,6 +257,11 @@ def test_names_and_sizes_that_are_not_allowed(
     assert send([b"123456789", b"123"], tag="long")[0] is invalid
     assert send([b"x"], size=0) == (invalid, "a value cannot have 0 bytes")
     assert send([b"x"], size=-5)[0] is invalid
+    assert send([b"x"], offset=-1) == (invalid, "a value of 10 bytes has none at -1")
+    assert send([b"x"], offset=11) == (invalid, "a value of 10 bytes has none at 11")
+    # It says that bytes are there which nobody has sent.
+    assert send([b"x"], offset=9, tag="gap")[0] is invalid
+    assert send([b"x"], ask=True, tag="ask")[0] is grpc.StatusCode.OK
     assert send([b"x"], size=2**62)[1].startswith(f"a value of {2**62} bytes is larger than")
     assert send([b"x"], digest=b"short")[0] is invalid
     assert send([b"x"], variable="../x")[0] is invalid
@@ -291,6 +296,23 @@ def test_a_value_that_does_not_match_its_digest_is_not_given_to_a_component(
     assert status[0] is grpc.StatusCode.OK
     with pytest.raises(ProtocolError, match="does not match its digest"):
         host.receive("forged", GUEST)
+
+
+def test_a_value_is_not_read_from_a_place_that_it_does_not_have(
+    gateway: GatewayProcess, channel: grpc.Channel, pair: tuple[GatewaySession, GatewaySession]
+) -> None:
+    guest, host = pair
+    guest.send("some", b"value", HOST)
+    message = pb.MessageRef(
+        variable="some", tag="default", sender=pb.PartyRef(role="guest", party_id=9999)
+    )
+    for offset in (-1, 1 << 40):
+        request = pb.ReceiveRequest(
+            caller=host._caller, attempt=host._attempt, message=message, timeout=5.0, offset=offset
+        )
+        status = _status(channel, "Gateway", "Receive", request, gateway.token(HOST))
+        assert status[0] is grpc.StatusCode.INVALID_ARGUMENT, status
+    assert host.receive("some", GUEST) == b"value"
 
 
 def test_a_session_cannot_be_taken_over_by_its_number_alone(

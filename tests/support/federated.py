@@ -102,6 +102,7 @@ class Proxy:
     Attributes:
         address: where it listens.
         opened: connections so far.
+        passed: bytes of both directions so far.
         rate: bytes per second of each direction of a connection; None: as many as can be.
     """
 
@@ -112,6 +113,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._cut = False
         self.opened = 0
+        self.passed = 0
         self.rate: float | None = None
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
@@ -160,6 +162,8 @@ class Proxy:
                 if self.rate is not None:
                     time.sleep(len(data) / self.rate)
                 target.sendall(data)
+                with self._lock:
+                    self.passed += len(data)
         except OSError:
             pass
         with contextlib.suppress(OSError):

@@ -42,7 +42,6 @@ from fate_flow.errors import (
 )
 from fate_flow.federation import rpc
 from fate_flow.federation.addresses import (
-    CHUNK_BYTES,
     DEFAULT_FLOW,
     check_tag,
     check_variable,
@@ -54,7 +53,7 @@ from fate_flow.federation.codec import decode, encode
 from fate_flow.federation.link import Link, failure_of
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.sealing import Sealer
-from fate_flow.federation.transfer import Envelopes, assemble, checked, pieces
+from fate_flow.federation.transfer import Envelopes, Incoming, Outgoing
 from fate_flow.federation.waiting import ClientWait, OnWait, WaitReporter
 from fate_flow.settings import Settings
 
@@ -291,16 +290,11 @@ class GatewaySession:
             raise ProtocolError(f"{what(variable, tag)} of {sender} was received before")
         wait = ClientWait([sender], self.identity.component, attempt.number, what(variable, tag))
 
+        request = pb.ReceiveRequest(caller=self._caller, attempt=attempt, message=message)
+        incoming = Incoming(self._stub, self._metadata, request)
+
         def fetch(left: float) -> bytes | bytearray:
-            request = pb.ReceiveRequest(
-                caller=self._caller, attempt=attempt, message=message, timeout=left
-            )
-            options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
-            reply: pb.ReceiveReply = self._stub.Take(request, **options)
-            if len(reply.data) == reply.header.size:
-                return checked(reply.data, reply.header.digest)
-            # It is there; no deadline of gRPC's own: its bytes may take longer than it did.
-            return assemble(self._stub.Receive(request, metadata=self._metadata))
+            return incoming.receive(left, left + _GUARD_SECONDS)
 
         data = self._call(fetch, timeout, wait, attempt)
         self._received.add((variable, tag, sender))
@@ -331,13 +325,10 @@ class GatewaySession:
         subject = f"room in the mailbox for {what(variable, tag)}"
         wait = ClientWait(receivers, self.identity.component, attempt.number, subject)
 
+        outgoing = Outgoing(self._stub, self._metadata, header, data)
+
         def call(left: float) -> None:
-            header.timeout = left
-            options = {"metadata": self._metadata, "timeout": left + _GUARD_SECONDS}
-            if len(data) <= CHUNK_BYTES:
-                self._stub.Put(pb.SendRequest(header=header, data=bytes(data)), **options)
-            else:
-                self._stub.Send(pieces(header, memoryview(data)), **options)
+            outgoing.send(left, left + _GUARD_SECONDS)
 
         self._call(call, None, wait, attempt)
 

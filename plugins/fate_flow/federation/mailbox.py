@@ -35,6 +35,11 @@ class Value:
         self.stored = False
         self.reserving: asyncio.Lock | None = asyncio.Lock()
 
+    @property
+    def available(self) -> int:
+        """Bytes that are here."""
+        return self.blob.available if self.blob is not None else 0
+
 
 class Mailbox:
     """Messages of one attempt.

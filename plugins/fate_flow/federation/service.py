@@ -169,10 +169,12 @@ class GatewayService:
         slots = self._slots(header, member, room)
         value = attempt.mailbox.offer(slots, header.size, bytes(header.digest))
         if value is None:
-            return pb.SendReply(duplicate=True)
+            return pb.SendReply(duplicate=True, stored=header.size)
+        if header.ask:
+            return pb.SendReply(stored=value.available)
         with self._waiting_for_room(header, room, attempt, member, slots):
             blob = await attempt.mailbox.room(value, _timeout(header.timeout))
-        offset = 0
+        offset = header.offset
         piece: pb.SendRequest | rpc.Piece | None = first.data
         while piece is not None:
             if isinstance(piece, pb.SendRequest):
@@ -185,7 +187,7 @@ class GatewayService:
         if offset != value.size:
             raise ProtocolError(f"{offset} bytes came instead of {value.size}")
         attempt.mailbox.stored(value)
-        return pb.SendReply()
+        return pb.SendReply(stored=value.size)
 
     @contextlib.contextmanager
     def _waiting_for_room(
@@ -207,6 +209,8 @@ class GatewayService:
         check_tag(header.tag)
         if header.size < 1:
             raise ProtocolError(f"a value cannot have {header.size} bytes")
+        if not 0 <= header.offset <= header.size:
+            raise ProtocolError(f"a value of {header.size} bytes has none at {header.offset}")
         if len(header.digest) != _DIGEST_BYTES:
             raise ProtocolError(f"a digest of {len(header.digest)} bytes is not SHA-256")
         receivers = _parties(header.receivers)
@@ -236,8 +240,11 @@ class GatewayService:
     ) -> AsyncIterator[pb.ReceiveReply | rpc.Piece]:
         async with self._state.answering(context, "Receive"):
             value, blob = await self._find(request, context)
-            yield pb.ReceiveReply(header=_header(value))
-            async for piece in blob.chunks():
+            offset = request.offset
+            if not 0 <= offset <= value.size:
+                raise ProtocolError(f"a value of {value.size} bytes has none at {offset}")
+            yield pb.ReceiveReply(header=_header(value, offset))
+            async for piece in blob.chunks(offset):
                 yield piece
 
     async def _find(self, request: pb.ReceiveRequest, context: Any) -> tuple[Value, Blob]:
@@ -340,8 +347,8 @@ async def _nothing() -> AsyncIterator[rpc.Piece]:
         yield piece
 
 
-def _header(value: Value) -> pb.ReceiveHeader:
-    return pb.ReceiveHeader(size=value.size, digest=value.digest)
+def _header(value: Value, offset: int = 0) -> pb.ReceiveHeader:
+    return pb.ReceiveHeader(size=value.size, digest=value.digest, offset=offset)
 
 
 def _wait(room: Room, member: Member, attempt: int, kind: str, timeout: float) -> Wait:

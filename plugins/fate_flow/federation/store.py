@@ -116,21 +116,24 @@ class Blob:
             self.available += len(fresh)
         self._progress.notify()
 
-    async def chunks(self) -> AsyncIterator[bytes | memoryview]:
-        """All bytes from the start, in pieces of at most 1 MiB; waits for what is to come.
+    async def chunks(self, offset: int = 0) -> AsyncIterator[bytes | memoryview]:
+        """All bytes from ``offset`` on, in pieces of at most 1 MiB; waits for what is to come.
 
         Raises:
             FateFlowError: the value ended before it was complete.
         """
-        offset = index = 0
+        index, skip = 0, offset
         while offset < self.size:
             while self.available <= offset:
                 self._check()
                 await self._progress.wait()
             self._check()
             if self._path is None:
-                piece: bytes | memoryview = self._chunks[index]
-                index += 1
+                while skip >= len(self._chunks[index]):
+                    skip -= len(self._chunks[index])
+                    index += 1
+                piece: bytes | memoryview = memoryview(self._chunks[index])[skip:]
+                index, skip = index + 1, 0
             else:
                 count = min(CHUNK_BYTES, self.available - offset)
                 piece = await self._access(_read, self._path, offset, count)

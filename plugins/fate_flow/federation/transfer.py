@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+
+import grpc
 
 from fate_flow.entities import Party, TaskIdentity
 from fate_flow.errors import ProtocolError
@@ -111,36 +113,124 @@ def _addressed(data: bytes | bytearray) -> tuple[int, list[Party]]:
         return len(data), []
 
 
-def pieces(header: pb.SendHeader, data: memoryview) -> Iterator[pb.SendRequest | rpc.Piece]:
-    """A value as messages of ``Send``."""
-    yield pb.SendRequest(header=header)
-    for start in range(0, len(data), CHUNK_BYTES):
-        yield data[start : start + CHUNK_BYTES]
+class Outgoing:
+    """One value on its way to the gateway: sent until it is there, whatever breaks meanwhile.
 
-
-def assemble(replies: Iterator[Any]) -> bytearray:
-    """The value of a stream of ``Receive``.
-
-    Raises:
-        ProtocolError: not one value, or a damaged one.
+    Args:
+        stub: of the service Gateway.
+        header: of the value; its digest stands for the same bytes each time.
+        data: the value.
     """
-    first = next(replies, None)
-    if not isinstance(first, pb.ReceiveReply):
-        raise ProtocolError("a value came without a header")
-    header = first.header
-    data = bytearray(header.size)
-    position = 0
-    for piece in replies:
-        if isinstance(piece, pb.ReceiveReply):
-            raise ProtocolError("a second header came in the middle of a value")
-        end = position + len(piece)
-        if end > header.size:
-            raise ProtocolError(f"a value is longer than its {header.size} bytes")
-        data[position:end] = piece
-        position = end
-    if not data or position != header.size:
-        raise ProtocolError(f"a value of {header.size} bytes ended after {position}")
-    return checked(data, header.digest)
+
+    def __init__(
+        self, stub: Any, metadata: Any, header: pb.SendHeader, data: bytes | bytearray
+    ) -> None:
+        self._stub = stub
+        self._metadata = metadata
+        self._header = header
+        self._data = data
+        self._tries = 0
+
+    def send(self, room: float, timeout: float) -> None:
+        """One try; the next one goes on where it broke.
+
+        Args:
+            room: seconds to wait for room in the mailbox.
+            timeout: seconds that the call may take.
+        """
+        header, data = self._header, self._data
+        header.timeout, header.offset, header.ask = room, 0, False
+        options = {"metadata": self._metadata, "timeout": timeout}
+        self._tries += 1
+        if len(data) <= CHUNK_BYTES:
+            self._stub.Put(pb.SendRequest(header=header, data=bytes(data)), **options)
+            return
+        if self._tries > 1:
+            header.offset = self._stored(options)
+        if header.offset < len(data):
+            self._stub.Send(self._pieces(memoryview(data)), **options)
+
+    def _stored(self, options: Mapping[str, Any]) -> int:
+        self._header.ask = True
+        try:
+            reply: pb.SendReply = self._stub.Put(pb.SendRequest(header=self._header), **options)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            return 0  # a gateway that cannot be asked: it skips what it has
+        finally:
+            self._header.ask = False
+        # All bytes can be there and the end of the call not: it is said with the last ones.
+        is_there = reply.duplicate
+        return len(self._data) if is_there else max(0, min(reply.stored, len(self._data) - 1))
+
+    def _pieces(self, data: memoryview) -> Iterator[pb.SendRequest | rpc.Piece]:
+        yield pb.SendRequest(header=self._header)
+        for start in range(self._header.offset, len(data), CHUNK_BYTES):
+            yield data[start : start + CHUNK_BYTES]
+
+
+class Incoming:
+    """One value on its way from the gateway; what a broken call has brought is kept.
+
+    Args:
+        stub: of the service Gateway.
+        request: what is waited for.
+    """
+
+    def __init__(self, stub: Any, metadata: Any, request: pb.ReceiveRequest) -> None:
+        self._stub = stub
+        self._metadata = metadata
+        self._request = request
+        self._header = pb.ReceiveHeader()
+        self._data = bytearray()
+        self._count = 0
+
+    def receive(self, wait: float, timeout: float) -> bytes | bytearray:
+        """One try; the next one goes on where it broke.
+
+        Args:
+            wait: seconds until the value must be there.
+            timeout: seconds that the first call may take.
+
+        Raises:
+            ProtocolError: not one value, or a damaged one.
+        """
+        self._request.timeout, self._request.offset = wait, 0
+        options = {"metadata": self._metadata, "timeout": timeout}
+        reply: pb.ReceiveReply = self._stub.Take(self._request, **options)
+        if len(reply.data) == reply.header.size:
+            return checked(reply.data, reply.header.digest)
+        # It is there; no deadline of gRPC's own: its bytes may take longer than it did.
+        self._request.offset = self._count
+        return self._assemble(self._stub.Receive(self._request, metadata=self._metadata))
+
+    def _assemble(self, replies: Iterator[Any]) -> bytearray:
+        first = next(replies, None)
+        if not isinstance(first, pb.ReceiveReply):
+            raise ProtocolError("a value came without a header")
+        self._begin(first.header)
+        data, size = self._data, self._header.size
+        for piece in replies:
+            if isinstance(piece, pb.ReceiveReply):
+                raise ProtocolError("a second header came in the middle of a value")
+            end = self._count + len(piece)
+            if end > size:
+                raise ProtocolError(f"a value is longer than its {size} bytes")
+            data[self._count : end] = piece
+            self._count = end
+        if not data or self._count != size:
+            raise ProtocolError(f"a value of {size} bytes ended after {self._count}")
+        return checked(data, self._header.digest)
+
+    def _begin(self, header: pb.ReceiveHeader) -> None:
+        is_new = (header.size, header.digest) != (self._header.size, self._header.digest)
+        if is_new:
+            self._header, self._data, self._count = header, bytearray(header.size), 0
+        if header.offset > self._count:
+            raise ProtocolError(f"a value of {header.size} bytes has a gap at {self._count}")
+        # A gateway that cannot go on begins anew.
+        self._count = header.offset
 
 
 def checked(data: _Bytes, digest: bytes) -> _Bytes:

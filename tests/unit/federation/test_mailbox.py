@@ -209,3 +209,26 @@ def test_a_folder_has_one_owner_and_what_was_left_is_removed(tmp_path: Path) -> 
         BlobStore(folder, 8, 16).open()
     first.close()
     BlobStore(folder, 8, 16).open()
+
+
+@pytest.mark.parametrize("pieces", [(b"1234",), (b"12", b"34"), (b"1", b"2", b"3", b"4", b"5678")])
+def test_bytes_are_read_from_any_place_on(tmp_path: Path, pieces: tuple[bytes, ...]) -> None:
+    """In memory, and (the longest) in a file."""
+    whole = b"".join(pieces)
+
+    async def test(site: Site) -> None:
+        slot = Slot("a", "t", GUEST, HOST)
+        value = site.mailbox.offer([slot], len(whole), hashlib.sha256(whole).digest())
+        assert value is not None
+        assert value.available == 0
+        blob = await site.mailbox.room(value, 0.2)
+        for piece in pieces:
+            await blob.append(value.available, piece)
+        assert value.available == len(whole)
+        for offset in range(len(whole) + 1):
+            found = b"".join([bytes(piece) async for piece in blob.chunks(offset)])
+            assert found == whole[offset:]
+        site.mailbox.stored(value)
+        site.mailbox.acknowledge(slot)
+
+    run(tmp_path, test)

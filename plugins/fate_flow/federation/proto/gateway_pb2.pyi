@@ -455,6 +455,8 @@ class SendHeader(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
     variable: _builtins.str
     tag: _builtins.str
     size: _builtins.int
@@ -462,6 +464,10 @@ class SendHeader(_message.Message):
     """SHA-256 of the value."""
     timeout: _builtins.float
     """Seconds to wait for room in the mailbox."""
+    offset: _builtins.int
+    """Where the bytes that follow begin: those before are there, a broken call has left them."""
+    ask: _builtins.bool
+    """Only asks, by Put and without data, how many bytes are there."""
     @_builtins.property
     def caller(self) -> Global___Caller: ...
     @_builtins.property
@@ -479,10 +485,12 @@ class SendHeader(_message.Message):
         size: _builtins.int = ...,
         digest: _builtins.bytes = ...,
         timeout: _builtins.float = ...,
+        offset: _builtins.int = ...,
+        ask: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "caller", b"caller", "digest", b"digest", "receivers", b"receivers", "size", b"size", "tag", b"tag", "timeout", b"timeout", "variable", b"variable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "attempt", b"attempt", "caller", b"caller", "digest", b"digest", "offset", b"offset", "receivers", b"receivers", "size", b"size", "tag", b"tag", "timeout", b"timeout", "variable", b"variable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,16 +501,20 @@ class SendReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DUPLICATE_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
     duplicate: _builtins.bool
     """All receivers had this value already."""
+    stored: _builtins.int
+    """Bytes that are there."""
     def __init__(
         self,
         *,
         duplicate: _builtins.bool = ...,
+        stored: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -516,7 +528,10 @@ class ReceiveRequest(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
     timeout: _builtins.float
+    offset: _builtins.int
+    """Bytes that the receiver has, from a call that broke."""
     @_builtins.property
     def caller(self) -> Global___Caller: ...
     @_builtins.property
@@ -530,10 +545,11 @@ class ReceiveRequest(_message.Message):
         attempt: Global___AttemptRef | None = ...,
         message: Global___MessageRef | None = ...,
         timeout: _builtins.float = ...,
+        offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "caller", b"caller", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "caller", b"caller", "message", b"message", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "caller", b"caller", "message", b"message", "offset", b"offset", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -568,17 +584,21 @@ class ReceiveHeader(_message.Message):
 
     SIZE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
     size: _builtins.int
     digest: _builtins.bytes
+    offset: _builtins.int
+    """Where the bytes that follow begin."""
     def __init__(
         self,
         *,
         size: _builtins.int = ...,
         digest: _builtins.bytes = ...,
+        offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "offset", b"offset", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
