@@ -8,6 +8,7 @@ its own, so that their messages cannot be mixed up.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ def in_flow(federation: Federation, flow: str) -> Iterator[None]:
         federation.flow = before
 
 
-class Learner(Component[P]):
+class Learner(Component[P], ABC):
     """A component that can be fitted in parts."""
 
     scope = FitScope()
@@ -121,9 +122,9 @@ class Learner(Component[P]):
         return made
 
     @property
+    @abstractmethod
     def evaluation_type(self) -> str:
         """How its predictions are evaluated: ``binary``, ``multi`` or ``regression``."""
-        raise NotImplementedError
 
 
 class StepwiseLearner(Learner[P]):
@@ -132,17 +133,17 @@ class StepwiseLearner(Learner[P]):
     #: Loss of the last iteration, at the party that knows it.
     loss: float | None = None
 
+    @abstractmethod
     def fit_null(self, data: Table) -> float | None:
         """Become the model of the intercept alone; its loss where the labels are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def adopt(self: L, other: L) -> None:
         """Take over what another one has learned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def coefficients(self) -> Mapping[str, Any]:
         """``intercept``, ``weight`` (column to coefficient) and ``header``, own columns."""
-        raise NotImplementedError
 
     def deviance(self, loss: float, rows: int) -> float:
         """What an information criterion adds to its charge for the number of columns."""

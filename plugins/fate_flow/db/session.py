@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
+from sqlalchemy import CursorResult, Delete, Update
 from sqlalchemy.orm import Session
 
 
@@ -23,3 +25,9 @@ def create_session() -> Iterator[Session]:
 
     with airflow_session(scoped=False) as session:
         yield session
+
+
+def rows_changed(session: Session, statement: Update | Delete) -> int:
+    """Execute a statement; how many rows it has changed or deleted."""
+    # Typed as any result; that of such a statement is a cursor's.
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount

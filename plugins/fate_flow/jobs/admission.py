@@ -18,6 +18,7 @@ from fate_flow.compiler.build import build_dag
 from fate_flow.compiler.names import dag_id_of
 from fate_flow.compiler.register import register_job
 from fate_flow.db.models import JobDetail, Queue, now_ms
+from fate_flow.db.session import rows_changed
 from fate_flow.entities import JobStatus, Party, Plan
 from fate_flow.errors import FateFlowError
 from fate_flow.jobs.states import (
@@ -100,13 +101,14 @@ def reserve(session: Session, job_id: str) -> bool:
     used = sum(_widths(session, others).values())
     if full or (others and used + detail.width > settings.PARALLELISM):
         return False
-    changed = session.execute(
+    changed = rows_changed(
+        session,
         update(Queue)
         .where(Queue.f_job_id == job_id, Queue.f_is_waiting.in_((QUEUE_AWAITING, QUEUE_RESERVED)))
-        .values(f_is_waiting=QUEUE_RESERVED)
+        .values(f_is_waiting=QUEUE_RESERVED),
     )
     detail.reserved_until = now_ms() + RESERVE_MS
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    return changed > 0
 
 
 def release(session: Session, job_id: str) -> None:
@@ -153,7 +155,7 @@ def _lock(session: Session) -> None:
     SQLite the write lock is what counts.
     """
     change = update(Queue).where(Queue.f_is_waiting == QUEUE_LOCK).values(f_event=str(now_ms()))
-    if not session.execute(change).rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(session, change):
         session.add(Queue(f_job_id="", f_event="", f_is_waiting=QUEUE_LOCK))
         session.flush()
 
@@ -167,12 +169,13 @@ def _widths(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
 
 def _take(session: Session, job_id: str, *states: int) -> bool:
     """Claim one job and create its run; False when another process was faster."""
-    claimed = session.execute(
+    claimed = rows_changed(
+        session,
         update(Queue)
         .where(Queue.f_job_id == job_id, Queue.f_is_waiting.in_(states or (QUEUE_WAITING,)))
-        .values(f_is_waiting=QUEUE_TAKEN)
+        .values(f_is_waiting=QUEUE_TAKEN),
     )
-    if not claimed.rowcount:  # type: ignore[attr-defined]
+    if not claimed:
         return False
     settings = site_settings.current()
     try:

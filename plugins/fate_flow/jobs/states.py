@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fate_flow.db.models import Job, JobDetail, Queue, Task, TaskDetail, now_ms
+from fate_flow.db.session import rows_changed
 from fate_flow.entities import JobStatus, Party, TaskStatus
 
 log = logging.getLogger("fate_flow.jobs")
@@ -55,12 +56,13 @@ def hold_job(session: Session, job_id: str) -> None:
 def start_job(session: Session, job_id: str) -> bool:
     """waiting -> running, at the first task that runs; False when it was not waiting."""
     now = now_ms()
-    changed = session.execute(
+    changed = rows_changed(
+        session,
         update(Job)
         .where(Job.f_job_id == job_id, Job.f_status == JobStatus.WAITING.value)
-        .values(f_status=JobStatus.RUNNING.value, f_start_time=now, f_update_time=now)
+        .values(f_status=JobStatus.RUNNING.value, f_start_time=now, f_update_time=now),
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    return changed > 0
 
 
 def end_job(
@@ -85,7 +87,8 @@ def end_job(
         }
         if status is JobStatus.SUCCESS:
             values["f_progress"] = 100
-        result = session.execute(
+        this = rows_changed(
+            session,
             update(Job)
             .where(
                 Job.f_job_id == job_id,
@@ -93,9 +96,9 @@ def end_job(
                 Job.f_party_id == row.f_party_id,
                 Job.f_status.in_(OPEN),
             )
-            .values(**values)
+            .values(**values),
         )
-        changed = changed or bool(result.rowcount)  # type: ignore[attr-defined]
+        changed = changed or this > 0
     if not changed:
         return False
     _end_tasks(session, job_id, status, failure, now)

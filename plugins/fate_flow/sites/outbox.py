@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from fate_flow.db.models import Outbox, now_ms
+from fate_flow.db.session import rows_changed
 
 FIRST_PAUSE_MS = 300
 LONGEST_PAUSE_MS = 5000
@@ -46,13 +47,14 @@ def put(
     """Send a snapshot, in place of an older one that has not been taken."""
     same = (Outbox.destination == peer, Outbox.path == method, Outbox.job_id == job_id)
     content = json.dumps({"job_id": job_id, "version": version, **body})
-    changed = session.execute(
+    changed = rows_changed(
+        session,
         update(Outbox)
         .where(*same)
         .values(body=content, state_version=version)
-        .execution_options(synchronize_session=False)
+        .execution_options(synchronize_session=False),
     )
-    if not changed.rowcount:  # type: ignore[attr-defined]
+    if not changed:
         session.add(
             Outbox(
                 destination=peer, path=method, job_id=job_id, body=content, state_version=version

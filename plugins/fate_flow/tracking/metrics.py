@@ -16,6 +16,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from fate_flow.db.models import METRIC_META, METRIC_POINT, METRIC_VIEW, Metric, now_ms
+from fate_flow.db.session import rows_changed
 from fate_flow.entities import TaskIdentity
 
 log = logging.getLogger("fate_flow.jobs")
@@ -195,7 +196,7 @@ def delete_metrics(session: Session, conditions: Sequence[Any]) -> int:
         Number of rows deleted.
     """
     statement = delete(Metric).where(Metric.f_type != METRIC_VIEW, *conditions)
-    return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    return rows_changed(session, statement)
 
 
 def delete_text(session: Session, conditions: Sequence[Any]) -> str:

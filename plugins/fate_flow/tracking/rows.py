@@ -22,6 +22,7 @@ from fate_flow.db.models import (
     now_ms,
     row_to_dict,
 )
+from fate_flow.db.session import rows_changed
 from fate_flow.entities import JobStatus, TaskStatus
 from fate_flow.errors import InvalidInputError, Problem
 from fate_flow.tracking.metrics import TaskScope
@@ -224,9 +225,9 @@ def save_task(session: Session, scope: TaskScope, **columns: Any) -> bool:
         )
         if started is not None:
             values.setdefault("f_elapsed", values["f_end_time"] - started)
-    changed = session.execute(
-        update(Task).where(*where, Task.f_status.in_(_OPEN)).values(**values)
-    ).rowcount  # type: ignore[attr-defined]
+    changed = rows_changed(
+        session, update(Task).where(*where, Task.f_status.in_(_OPEN)).values(**values)
+    )
     if changed:
         return True
     if session.scalar(select(Task.f_status).where(*where)) is not None:
@@ -249,7 +250,7 @@ def save_data_view(session: Session, scope: TaskScope, **columns: Any) -> None:
         "f_task_id": scope.task_id,
     }
     where = [getattr(DataView, name) == value for name, value in keys.items()]
-    changed = session.execute(update(DataView).where(*where).values(**values)).rowcount  # type: ignore[attr-defined]
+    changed = rows_changed(session, update(DataView).where(*where).values(**values))
     if not changed:
         values = {"f_create_time": now, **values, "f_component_name": scope.component}
         session.add(DataView(**keys, **values))

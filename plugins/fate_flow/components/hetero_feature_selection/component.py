@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from google.protobuf.message import Message
@@ -26,7 +27,7 @@ from fate_flow.runtime.context import ModelBuffers, TaskContext
 INFORMATION_VALUE_FILTERS = ("iv_value_thres", "iv_percentile")
 
 
-class HeteroFeatureSelection(Component[FeatureSelectionParam]):
+class HeteroFeatureSelection(Component[FeatureSelectionParam], ABC):
     """Frame of both roles; a role says how it runs the information value filters."""
 
     param_class = FeatureSelectionParam
@@ -38,15 +39,15 @@ class HeteroFeatureSelection(Component[FeatureSelectionParam]):
 
     # What a role does
 
+    @abstractmethod
     def agree(self) -> None:
         """Make sure that all parties run the same information value filters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def filter_by_information(
         self, place: int, method: str, columns: Sequence[str]
     ) -> FilterResult:
         """Run the filter at position ``place`` of ``filter_methods``."""
-        raise NotImplementedError
 
     def compare_plans(self, variable: str, peer: Party) -> None:
         """Check that a peer runs the same information value filters as this party.
