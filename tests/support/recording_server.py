@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,3 +118,19 @@ def form(request: Request) -> dict[str, bytes]:
         name = values[1] if len(values) < 5 else f"{values[1]}/{values[3]}"
         parts[name] = content.removesuffix(b"\r\n")
     return parts
+
+
+def archive(members: dict[str, bytes], **kinds: bytes) -> Reply:
+    """A tar.gz with files, and with members of other kinds."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for name, kind in kinds.items():
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            info.linkname = "/etc/passwd"
+            tar.addfile(info)
+    return Reply(buffer.getvalue(), headers={"Content-Type": "application/x-tar"})

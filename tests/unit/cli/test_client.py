@@ -16,8 +16,14 @@ import pytest
 import fate_flow
 from fate_flow.cli.client import FUNCTIONS, build_parser, main
 from fate_flow.cli.client_commands import find_file
-from tests.support.recording_server import SUCCESS, RecordingServer, Reply, form, recording_server
-from tests.unit.client.test_client import archive
+from tests.support.recording_server import (
+    SUCCESS,
+    RecordingServer,
+    Reply,
+    archive,
+    form,
+    recording_server,
+)
 
 Run = Callable[..., dict[str, Any]]
 PARTY = ["-j", "1", "-cpn", "lr_0", "-r", "guest", "-p", "9999"]
