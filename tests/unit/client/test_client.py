@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from fate_flow.client import (
-    ApiError,
-    FateFlowClient,
-)
+from fate_flow.client import ApiError, FateFlowClient
 from fate_flow.client.answers import Submission
 from fate_flow.client.models import Roles
 from fate_flow.errors import ProtocolError

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fate_flow.client import (
-    ApiError,
-    FateFlowClient,
-    ServerUnreachableError,
-)
+from fate_flow.client import ApiError, FateFlowClient, ServerUnreachableError
 from fate_flow.errors import DataError, FateFlowError
 from tests.support.recording_server import SUCCESS, RecordingServer, Reply, archive, form
 

@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from fate_flow.client import (
-    FateFlowClient,
-    JobState,
-    ServerUnreachableError,
-    WaitTimeoutError,
-)
+from fate_flow.client import FateFlowClient, JobState, ServerUnreachableError, WaitTimeoutError
 from fate_flow.entities import JobStatus
 from fate_flow.errors import FateFlowError
 from tests.support.recording_server import SUCCESS, RecordingServer, Reply
