@@ -1,4 +1,4 @@
-"""A site whose database has Airflow's tables too, and jobs to submit to it."""
+"""Sites whose databases have Airflow's tables too, and jobs to submit to them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fate_flow.data.table import SID, VALUE, TableKind, TableSchema
 from fate_flow.jobs import service
 from fate_flow.jobs.service import SubmitResult
 from tests.support.site import CONF, DSL, Site
+from tests.unit.jobs.two_sites import Two, two_sites
 
 Document = dict[str, Any]
 
@@ -73,3 +74,9 @@ def make_jobs(
 @pytest.fixture
 def jobs(make_jobs: Callable[..., Jobs]) -> Jobs:
     return make_jobs()
+
+
+@pytest.fixture
+def two(tmp_path: Path, airflow_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
+    with two_sites(tmp_path, airflow_template, monkeypatch) as made:
+        yield made
