@@ -92,7 +92,9 @@ def _policy_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("name", metavar="NAME", help="of the peer")
+    parser.add_argument(
+        "name", metavar="NAME", help="of the peer, or a party of it: 10000, host:10000"
+    )
     return parser
 
 

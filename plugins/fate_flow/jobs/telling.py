@@ -16,13 +16,7 @@ from fate_flow.errors import NotFoundError
 from fate_flow.operators.plans import read_placement
 from fate_flow.sites import delivery, outbox
 
-REPORT, STATE, START, FORGET, STOP = (
-    "job.report",
-    "job.state",
-    "job.start",
-    "job.forget",
-    "job.stop",
-)
+REPORT, STATE, START, FORGET = "job.report", "job.state", "job.start", "job.forget"
 #: Columns of a task that go to other sites, by the name that they have in a message.
 _TASK_COLUMNS = {
     "status": "f_status",

@@ -86,6 +86,29 @@ def record(session: Session, name: str) -> PeerRecord:
     return _record(session, _row(session, name))
 
 
+def name_of(session: Session, text: str) -> str:
+    """The peer that somebody means: its name, or a party of it (``host:10000``, ``10000``).
+
+    Raises:
+        UnknownPeerError: none, or more than one site has a party of this id.
+    """
+    rows = _rows(session)
+    if any(row.name == text for row in rows):
+        return text
+    wanted = text.replace(":", "_")
+    found = [
+        row.name
+        for row in rows
+        if any(wanted in (party.key, str(party.party_id)) for party in _parties(row))
+    ]
+    if len(found) > 1:
+        raise UnknownPeerError(
+            f"parties of id {text:.60} are at {' and '.join(found)}",
+            remedy="Give the peer's name, or role:id",
+        )
+    return found[0] if found else _row(session, text).name
+
+
 def peer_table(session: Session) -> PeerTable:
     """What the gateway is told, and what says at which site a party is."""
     return PeerTable(entry.peer for entry in records(session))

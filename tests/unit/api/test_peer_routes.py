@@ -128,10 +128,10 @@ def test_a_check_of_both_directions(
     post(client, "/peer/add", _body())
     gateway = _Gateway()
     monkeypatch.setattr("fate_flow.sites.checks.GatewayAdmin", gateway)
-    report = post(client, "/peer/check", {"name": "bank-b", "bytes": 10})["data"]
+    report = post(client, "/peer/check", {"name": "host:10000", "bytes": 10})["data"]
     assert report["ok"] is True
     assert [step["step"] for step in report["steps"]] == ["tcp", "back: tcp"]
-    assert post(client, "/peer/show", {"name": "bank-b"})["data"]["confirmed_at"]
+    assert post(client, "/peer/show", {"name": "10000"})["data"]["confirmed_at"]
     gateway.back = {"ok": False, "steps": [{"step": "tcp\x1b[2J", "ok": "no", "text": "x"}]}
     report = post(client, "/peer/check", {"name": "bank-b"})["data"]
     assert report["ok"] is False

@@ -55,6 +55,19 @@ BANK = OtherSite("bank-b", (Party("host", 10000),))
 HUB = OtherSite("hub", (), address="hub.example:9360")
 
 
+def test_a_party_stands_for_its_site(site: Site, pushed: list[PeerTable]) -> None:
+    _add(site, BANK)
+    _add(site, OtherSite("court", (Party("arbiter", 10000), Party("arbiter", 10)), address="c:1"))
+    with site.session() as session:
+        for text in ("bank-b", "host:10000", "host_10000"):
+            assert peers.name_of(session, text) == "bank-b"
+        assert peers.name_of(session, "10") == "court"
+        with pytest.raises(UnknownPeerError, match="of id 10000 are at bank-b and court"):
+            peers.name_of(session, "10000")
+        with pytest.raises(UnknownPeerError, match="no peer 'guest:10000'; known: bank-b, court"):
+            peers.name_of(session, "guest:10000")
+
+
 def test_a_peer_is_a_row_and_a_connection(site: Site, pushed: list[PeerTable]) -> None:
     _add(site, BANK, by="ada", policy=Policy(approval="ask"))
     with site.session() as session:

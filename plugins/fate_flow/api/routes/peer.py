@@ -63,7 +63,7 @@ class AddBody(RouteBody):
 
 
 class PeerBody(Body):
-    """A peer by its name here."""
+    """A peer by its name here, or by a party of it (``host:10000``, ``10000``)."""
 
     name: Name
 
@@ -168,7 +168,7 @@ def list_peers(session: DbSession) -> Response:
 @router.post("/show", **docs(PeerBody, {"name": "bank-b"}, _PEER))
 def show(body: Annotated[PeerBody, body_of(PeerBody)], session: DbSession) -> Response:
     """One peer."""
-    return answer(_shown(peers.record(session, body.name)))
+    return answer(_shown(peers.record(session, peers.name_of(session, body.name))))
 
 
 @router.post(
@@ -176,7 +176,9 @@ def show(body: Annotated[PeerBody, body_of(PeerBody)], session: DbSession) -> Re
 )
 def update(body: Annotated[UpdateBody, body_of(UpdateBody)], session: DbSession) -> Response:
     """Reach a peer in another way."""
-    return answer(_shown(peers.change_route(session, body.name, body.route)))
+    return answer(
+        _shown(peers.change_route(session, peers.name_of(session, body.name), body.route))
+    )
 
 
 @router.post("/remove", **docs(PeerBody, {"name": "bank-b"}))
@@ -184,7 +186,7 @@ def remove(
     body: Annotated[PeerBody, body_of(PeerBody)], request: Request, session: DbSession
 ) -> Response:
     """Trust a site no longer; refused while it takes part in jobs."""
-    peers.remove(session, body.name, by=user_name(request))
+    peers.remove(session, peers.name_of(session, body.name), by=user_name(request))
     return answer()
 
 
@@ -199,7 +201,7 @@ def remove(
 def policy(body: Annotated[PolicyBody, body_of(PolicyBody)], session: DbSession) -> Response:
     """What a peer's jobs may do here; sets the rules that are given."""
     wanted = {key: getattr(body, key) for key in ("roles", "components", "tables", "approval")}
-    return answer(peers.change_policy(session, body.name, wanted).to_dict())
+    return answer(peers.change_policy(session, peers.name_of(session, body.name), wanted).to_dict())
 
 
 @router.post(
@@ -214,4 +216,6 @@ def check(
     body: Annotated[CheckBody, body_of(CheckBody)], session: DbSession, settings: SiteSettings
 ) -> Response:
     """Try the connection to a peer, step by step, in both directions."""
-    return answer(checks.check(session, settings, body.name, size=body.bytes))
+    return answer(
+        checks.check(session, settings, peers.name_of(session, body.name), size=body.bytes)
+    )
