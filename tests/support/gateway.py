@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ GUEST = Party("guest", 9999)
 HOST = Party("host", 10000)
 ARBITER = Party("arbiter", 10000)
 ROLES: Mapping[str, Sequence[int]] = {"guest": [9999], "host": [10000], "arbiter": [10000]}
+PAIR: Mapping[str, Sequence[int]] = {"guest": [9999], "host": [10000]}
 
 
 def free_port() -> int:
@@ -141,3 +143,10 @@ def environment() -> dict[str, str]:
     """For child processes of tests that import from ``tests``."""
     root = str(Path(__file__).resolve().parents[2])
     return {**os.environ, "PYTHONPATH": root}
+
+
+def together(**programs: Callable[[], Any]) -> dict[str, Any]:
+    """Run the parties' programs at once; raises the first error in order of the arguments."""
+    with ThreadPoolExecutor(len(programs)) as pool:
+        futures = {name: pool.submit(program) for name, program in programs.items()}
+        return {name: future.result() for name, future in futures.items()}
