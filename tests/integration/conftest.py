@@ -1,4 +1,6 @@
-"""One running site for all integration tests; starting one takes most of their time."""
+"""One running site for all integration tests, as starting one takes most of their time; a gateway
+for each module that asks for one.
+"""
 
 from __future__ import annotations
 

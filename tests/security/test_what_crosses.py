@@ -2,19 +2,15 @@
 
 The job is run twice: with its components in this process, where every message can be decoded
 and every ciphertext decrypted, and on a live site whose tasks reach the gateway through a
-relay that keeps the bytes.
-
-A secret is searched for in every form in which a program might send it by mistake: numbers as
-float64 of both byte orders, as texts, and as decoded values; runs of labels as arrays of any
-width and as texts; ids as texts, as common digests and as unblinded points.
+relay that keeps the bytes. A secret is searched for in every form of
+:mod:`tests.support.secret_forms`, and numbers among the decoded values too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fate_flow.crypto import ecdh
 from fate_flow.crypto.cipher_column import CipherColumn
 from fate_flow.crypto.paillier import PrivateKey
 from fate_flow.crypto.rsa_blind import RsaKeyPair
@@ -34,109 +29,25 @@ from tests.support.instances import as_data, put_instances
 from tests.support.live_jobs import ARBITER, GUEST, HOST, main_job, upload_rows
 from tests.support.live_site import LiveSite, started
 from tests.support.parties import Record, Run, run_component
+from tests.support.secret_forms import (
+    COMMON,
+    GUEST_COLUMNS,
+    GUEST_ROWS,
+    HOST_COLUMNS,
+    HOST_ROWS,
+    Secrets,
+    forms_of_number,
+    search,
+)
 from tests.support.wire import Relay
-
-GUEST_ROWS, HOST_ROWS, COMMON = 64, 60, 44
-GUEST_COLUMNS, HOST_COLUMNS = 3, 4
-#: Labels in a row that no chance brings together.
-RUN = 24
-
-
-@dataclass
-class Secrets:
-    """Data of a guest and a host that know some ids in common."""
-
-    guest_ids: list[str]
-    host_ids: list[str]
-    labels: np.ndarray[Any, Any]
-    guest: np.ndarray[Any, Any]
-    host: np.ndarray[Any, Any]
-
-    @classmethod
-    def make(cls) -> Secrets:
-        random = np.random.default_rng(secrets.randbits(64))
-        names = [f"patient-{secrets.token_hex(8)}" for _ in range(GUEST_ROWS + HOST_ROWS - COMMON)]
-        guest_ids, host_ids = names[:GUEST_ROWS], names[GUEST_ROWS - COMMON :]
-        random.shuffle(host_ids)
-        guest = random.normal(size=(GUEST_ROWS, GUEST_COLUMNS)).round(6)
-        noise = random.normal(size=GUEST_ROWS)
-        return cls(
-            guest_ids,
-            host_ids,
-            (guest @ [1.0, -2.0, 0.5] + noise > 0).astype(np.int64),
-            guest,
-            random.normal(size=(HOST_ROWS, HOST_COLUMNS)).round(6),
-        )
-
-    @property
-    def strangers(self) -> list[str]:
-        """Ids that only one party has."""
-        return sorted(set(self.guest_ids) ^ set(self.host_ids))
-
-    @property
-    def numbers(self) -> np.ndarray[Any, Any]:
-        return np.concatenate([self.guest.ravel(), self.host.ravel()])
-
-    def forms(self) -> Iterator[tuple[str, bytes]]:
-        """What must not be found, with a name for it."""
-        for value in self.numbers:
-            yield from _forms_of_number("feature", float(value))
-        yield from self._forms_of_labels()
-        for one in self.strangers:
-            yield from _forms_of_id(one)
-
-    def _forms_of_labels(self) -> Iterator[tuple[str, bytes]]:
-        by_id = dict(zip(self.guest_ids, self.labels, strict=True))
-        orders: dict[str, Iterable[str]] = {
-            "as given": self.guest_ids,
-            "sorted": sorted(self.guest_ids, key=lambda sid: (len(sid), sid)),
-            "common, sorted": sorted(
-                set(self.guest_ids) & set(self.host_ids), key=lambda sid: (len(sid), sid)
-            ),
-        }
-        for name, order in orders.items():
-            run = np.array([by_id[sid] for sid in order])[:RUN]
-            for signed in (run, np.where(run == 1, 1, -1)):
-                for kind in ("i1", "<i4", "<i8", "<f4", "<f8", ">i4", ">i8", ">f8"):
-                    yield f"labels {name} as {kind}", signed.astype(kind).tobytes()
-            for separator in (",", ", ", "", " ", "\n"):
-                yield f"labels {name} as text", separator.join(map(str, run)).encode()
-            yield f"labels {name} as bits", np.packbits(run).tobytes() + b"\0" * 13
-
-
-def _forms_of_number(name: str, value: float) -> Iterator[tuple[str, bytes]]:
-    yield f"{name} as float64", np.array(value, "<f8").tobytes()
-    yield f"{name} as big-endian float64", np.array(value, ">f8").tobytes()
-    yield f"{name} as text", f"{value:.6f}".encode()
-    yield f"{name} as hexadecimal text", value.hex().encode()
-
-
-def _forms_of_id(sid: str) -> Iterator[tuple[str, bytes]]:
-    text = sid.encode()
-    yield "id as text", text
-    yield "part of an id as text", text[-12:]
-    for method in ("md5", "sha1", "sha224", "sha256", "sha512"):
-        digest = hashlib.new(method, text)
-        yield f"{method} of an id", digest.digest()[:16]
-        yield f"{method} of an id in hexadecimal", digest.hexdigest()[:24].encode()
-    yield "unblinded point of an id", ecdh._hash_to_curve(text)
-
-
-def _search(messages: Mapping[str, bytes], forms: Iterable[tuple[str, bytes]]) -> list[str]:
-    everything = b"\n".join(messages.values())
-    return [
-        f"{name} {form!r} in {[key for key, data in messages.items() if form in data]}"
-        for name, form in forms
-        if form in everything
-    ]
 
 
 def test_the_search_finds_what_is_there() -> None:
     """Each form of each secret is found when it is sent."""
     known = Secrets.make()
     for name, form in known.forms():
-        assert _search({"message": b"before" + form + b"after"}, [(name, form)])
-    assert not _search({"message": secrets.token_bytes(100_000)}, known.forms())
+        assert search({"message": b"before" + form + b"after"}, [(name, form)])
+    assert not search({"message": secrets.token_bytes(100_000)}, known.forms())
 
 
 # -- components in this process ----------------------------------------------------------------
@@ -302,7 +213,7 @@ def test_every_component_has_exchanged_something(job: MainJob) -> None:
 
 
 def test_no_secret_crosses_in_any_form(job: MainJob) -> None:
-    assert _search(job.messages(), job.secrets.forms()) == []
+    assert search(job.messages(), job.secrets.forms()) == []
 
 
 def test_no_secret_number_is_among_the_decoded_ones(job: MainJob) -> None:
@@ -320,9 +231,9 @@ def test_residuals_and_labels_cross_under_encryption_only(job: MainJob) -> None:
         for value in column.decrypt(job.keys[-1])
     ]
     assert len(residuals) >= 3 * COMMON
-    forms = [form for value in residuals for form in _forms_of_number("residual", value)]
+    forms = [form for value in residuals for form in forms_of_number("residual", value)]
     forms = [(name, form) for name, form in forms if name != "residual as text"]
-    assert _search(job.messages(), forms) == []
+    assert search(job.messages(), forms) == []
     known = {round(value, 9) for value in residuals}
     for record in job.records:
         found = {round(value, 9) for value in _numbers(decode(record.data))}
@@ -367,14 +278,14 @@ def test_no_private_key_crosses(job: MainJob) -> None:
                 ("factor", factor.to_bytes(size, "big")[:24]),
                 ("factor", factor.to_bytes(size, "little")[:24]),
             ]
-    assert _search(job.messages(), forms) == []
+    assert search(job.messages(), forms) == []
 
 
 def test_the_raw_method_does_tell_ids(tmp_path: Path) -> None:
     """What ``raw`` is: one side's ids in clear. It shows that the search sees real messages."""
     job = MainJob(Secrets.make())
     _run_main_job(job, "raw", tmp_path, only_intersection=True)
-    found = _search(job.messages(), job.secrets.forms())
+    found = search(job.messages(), job.secrets.forms())
     assert found
     assert all(line.startswith(("id as text", "part of an id as text")) for line in found)
 
@@ -417,7 +328,7 @@ def test_a_live_job_keeps_its_parties_secrets(relayed: tuple[LiveSite, Relay], m
     joined = b"".join(payloads)
     for expected in (b"hetero_lr_0", b"host_forward_dict", job_id.encode()):
         assert expected in joined, "the relay has not seen the job"
-    assert _search(found, known.forms()) == []
+    assert search(found, known.forms()) == []
     with site.gateway() as gateway:
         assert gateway.mailbox(job_id) == []
 
