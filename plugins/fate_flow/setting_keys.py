@@ -200,6 +200,15 @@ KEYS: tuple[Key, ...] = (
         ours=True,
         minimum=0,
     ),
+    Key(
+        "HANG_PATIENCE",
+        60,
+        "number",
+        "seconds without an answer after which a process that hangs is ended and started again"
+        " (a scheduler: twice as long); 0: never",
+        ours=True,
+        minimum=0,
+    ),
     Key("TASK_RETRIES", 2, "int", "restarts of a task whose process died", ours=True, minimum=0),
     Key(
         "DAG_PROCESSOR",

@@ -324,6 +324,11 @@ def _check_together(settings: Settings) -> list[Problem]:
                 "engine, name, user, passwd, host, port",
             )
         )
+    if 0 < settings.HANG_PATIENCE < 5:
+        # Shorter than a busy process may be silent: it would be ended again and again.
+        problems.append(
+            Problem("HANG_PATIENCE", f"found {settings.HANG_PATIENCE}", "0 (never), or 5 and more")
+        )
     problems += _check_storage(settings.STORAGE)
     problems += _check_size(settings)
     problems += [

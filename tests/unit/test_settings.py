@@ -46,3 +46,12 @@ def test_a_public_gateway_needs_certificates(tmp_path: Path, tls: str) -> None:
     assert "there is no TLS" in problem.message
     _write(tmp_path, IP="127.0.0.1", GATEWAY_IP="127.0.0.2", GATEWAY_TLS=tls)
     assert inspect(tmp_path)[1] == []
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), [(0, True), (5, True), (60.5, True), (2, False)])
+def test_a_patience_that_no_busy_process_could_meet_is_refused(
+    tmp_path: Path, seconds: float, is_taken: bool
+) -> None:
+    _write(tmp_path, IP="127.0.0.1", HANG_PATIENCE=seconds)
+    problems = inspect(tmp_path)[1]
+    assert [problem.path for problem in problems] == ([] if is_taken else ["HANG_PATIENCE"])

@@ -85,6 +85,15 @@ def _start_time(pid: int) -> float | None:
     return None if fields[0] in ("Z", "X") else float(fields[19])
 
 
+def activity(pid: int) -> tuple[str, int] | None:
+    """State letter and CPU time (clock ticks, all threads) of a process; None: not known here."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], int(fields[11]) + int(fields[12])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 def become_subreaper() -> bool:
     """Make orphans among the descendants children of this process (Linux; else False).
 

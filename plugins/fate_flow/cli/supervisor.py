@@ -1,7 +1,7 @@
-"""The supervisor of a site: starts its processes, restarts what dies, ends everything.
+"""The supervisor of a site: starts its processes, restarts what dies or hangs, ends everything.
 
 ``python -m fate_flow.cli.supervisor --home DIR`` runs until SIGTERM. It imports nothing
-heavy and sleeps until a child ends.
+heavy and sleeps until a child ends, or until it is time to ask them whether they are well.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fate_flow.cli import processes, site
 from fate_flow.cli.processes import Identity
 from fate_flow.cli.services import STOP_SECONDS, Service, services_of
 from fate_flow.cli.state import Paths, hold_lock, rotate
+from fate_flow.cli.watchdog import Watchdog
 from fate_flow.errors import FateFlowError
 from fate_flow.settings import Settings, load
 
@@ -46,6 +47,8 @@ class Child:
         self.failures = 0
         self.next_start = 0.0
         self.last_exit = ""
+        #: Why the supervisor ends the process that runs now.
+        self.hung = ""
 
     @property
     def is_running(self) -> bool:
@@ -61,7 +64,9 @@ class Child:
         delay = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
         self.failures += 1
         self.next_start = now + delay
-        self.last_exit = f"code {status}" if status >= 0 else f"signal {signal_name(-status)}"
+        how = f"code {status}" if status >= 0 else f"signal {signal_name(-status)}"
+        self.last_exit = f"{how} ({self.hung})" if self.hung else how
+        self.hung = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -100,6 +105,7 @@ class Supervisor:
         self.children = [Child(service) for service in services]
         self.say = say
         self.stopping = False
+        self.watchdog = Watchdog(settings, say)
         self.identity = Identity.of(os.getpid())
         self.began = time.time()
         self._wake_read, self._wake_write = os.pipe()
@@ -119,6 +125,7 @@ class Supervisor:
             self._reap()
             self._end_orphans()
             self._restart_due()
+            self._watch()
             if self._state_is_old:
                 self._write_state()
             with contextlib.suppress(OSError):
@@ -143,11 +150,18 @@ class Supervisor:
 
     def _sleep(self) -> None:
         due = [child.next_start - time.time() for child in self.children if not child.is_running]
-        timeout = max(0.05, min([TICK_SECONDS, *due]))
+        timeout = max(0.05, min([TICK_SECONDS, self.watchdog.due(), *due]))
+        reads, writes = self.watchdog.sockets()
         with contextlib.suppress(InterruptedError):
-            select.select([self._wake_read], [], [], timeout)
+            select.select([self._wake_read, *reads], writes, [], timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
+
+    def _watch(self) -> None:
+        """End what hangs; it is then started again as what died."""
+        running = [(c.service, c.identity) for c in self.children if c.is_running and c.identity]
+        for service, reason in self.watchdog.tick(running):
+            next(c for c in self.children if c.service is service).hung = reason
 
     def _start(self, child: Child) -> None:
         service = child.service
