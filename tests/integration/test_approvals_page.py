@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from fate_flow.db.models import JobDetail
-from tests.support.browser import Browser, free_port
+from tests.support.browser import Browser, served
 from tests.support.site import JOB_ID, Site
 from tests.unit.api.test_approval_routes import site
 from tests.unit.conftest import airflow_template
@@ -33,20 +30,11 @@ def page(site: Site, browser: Browser) -> Iterator[str]:
     """Address of the page, open in the browser."""
     outer = FastAPI()
     outer.mount("/v1", site.app)
-    config = uvicorn.Config(
-        outer, host="127.0.0.1", port=free_port(), log_level="warning", lifespan="off"
-    )
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    address = f"http://127.0.0.1:{config.port}/v1/ui/approvals"
-    browser.open(address)
-    browser.until("return document.querySelectorAll('section.request').length === 1")
-    yield address
-    running.should_exit = running.force_exit = True
-    thread.join()
+    with served(outer) as base:
+        address = f"{base}/v1/ui/approvals"
+        browser.open(address)
+        browser.until("return document.querySelectorAll('section.request').length === 1")
+        yield address
 
 
 def _click(browser: Browser, name: str) -> None:

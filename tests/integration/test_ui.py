@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse
 
-from fate_flow.data.table import LABEL, SID, TableKind, TableSchema
 from fate_flow.db.models import Job, JobDetail, Task, TaskDetail
-from fate_flow.ml.evaluation import binary_report
-from fate_flow.models.proto.feature_binning_param_pb2 import (
-    FeatureBinningParam,
-    FeatureBinningResult,
-    IVParam,
-)
-from fate_flow.models.proto.lr_model_param_pb2 import LRModelParam
 from fate_flow.tracking import store as tracking
 from fate_flow.tracking.store import TaskScope
-from tests.support.browser import Browser, free_port
-from tests.support.site import CONF, MODEL_ID, Site, add_job, add_task
+from tests.support.browser import Browser, served
+from tests.support.metrics_page import DSL, JOB, fill, open_tab, page_of, pick, text_of, titles_of
+from tests.support.site import CONF, MODEL_ID, Site, add_job
 
 pytestmark = pytest.mark.slow
-
-JOB = "2026010112000012345612"
 EVIL = "<img src=x onerror='window.broken=1'>"
-BINARY = ("auc", "ks", "lift", "gain", "accuracy", "precision", "recall", "roc")
-DSL = {
-    "components": {
-        "dataio_0": {
-            "module": "DataIO",
-            "input": {"data": {"data": ["args.train_data"]}},
-            "output": {"data": ["train"], "model": ["dataio"]},
-        },
-        "binning_0": {
-            "module": "HeteroFeatureBinning",
-            "input": {"data": {"data": ["dataio_0.train"]}},
-            "output": {"data": ["train"], "model": ["binning"]},
-        },
-        "lr_0": {
-            "module": "HeteroLR",
-            "input": {"data": {"train_data": ["binning_0.train"]}},
-            "output": {"data": ["train"], "model": ["lr"]},
-        },
-        "evaluation_0": {"module": "Evaluation", "input": {"data": {"data": ["lr_0.train"]}}},
-    }
-}
 
 
 @pytest.fixture(scope="module")
@@ -80,149 +45,30 @@ def server(site: Site) -> Iterator[str]:
         frame = f'<iframe sandbox="{sandbox}" src="/{path}" width="1200" height="800"></iframe>'
         return HTMLResponse(f"<!doctype html><html class='dark'><body>{frame}</body></html>")
 
-    config = uvicorn.Config(
-        outer, host="127.0.0.1", port=free_port(), log_level="warning", lifespan="off"
-    )
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{config.port}"
-    running.should_exit = True
-    running.force_exit = True
-    thread.join()
-
-
-def _page(job_id: str = JOB) -> str:
-    return f"/v1/ui/run/fate_flow_{job_id}/{job_id}"
-
-
-def _fill(site: Site, *, status: str = "success", features: int = 12, odd: str = "") -> None:
-    """A job of four components at a guest and a host, with everything that a page can show."""
-    parameters = {"model_id": MODEL_ID, "model_version": JOB}
-    names = [f"x{index}{odd}" for index in range(features)]
-    with site.session() as session:
-        add_job(session, JOB, dsl=DSL, status=status, parameters=parameters)
-        session.add(JobDetail(f_job_id=JOB))
-        for component in DSL["components"]:
-            add_task(session, component, job_id=JOB)
-            add_task(session, component, "host", 10000, job_id=JOB)
-        for row in session.query(Task):
-            row.f_start_time, row.f_end_time = 1_767_268_800_000, 1_767_268_803_200
-        session.flush()
-        lr = TaskScope(JOB, "lr_0", "guest", "9999")
-        tracking.add_metrics(
-            session,
-            lr,
-            "train",
-            "loss",
-            [(i, 0.7 / (i + 1)) for i in range(5)],
-            {"metric_type": "LOSS", "unit_name": "iters"},
-        )
-        for seed, data_set in enumerate(("train", "validate")):
-            _evaluate(session, data_set, seed, f"lr_0{odd}")
-        table = pa.table(
-            {
-                SID: [f"u{i}" for i in range(150)],
-                LABEL: [i % 2 for i in range(150)],
-                **{name: np.linspace(0, 1, 150) for name in names},
-            }
-        )
-        schema = TableSchema(TableKind.INSTANCES, f"id{odd}", tuple(names), "y")
-        site.tables.put("ns", "out", table, schema)
-        tracking.save_data_view(session, lr, table_namespace="ns", table_name="out")
-    _save_models(site, names)
-
-
-def _evaluate(session: Any, data_set: str, seed: int, source: str) -> None:
-    rng = np.random.default_rng(seed)
-    positive = rng.random(300) < 0.4
-    score = np.clip(0.4 * positive + 0.6 * rng.random(300), 0, 1)
-    scope = TaskScope(JOB, "evaluation_0", "guest", "9999")
-    for series in binary_report(source, positive, score, BINARY):
-        tracking.add_metrics(session, scope, data_set, series.name, series.points, series.meta)
-
-
-def _save_models(site: Site, names: list[str]) -> None:
-    weights = {name: (-1) ** i / (i + 1) for i, name in enumerate(names)}
-    lr = LRModelParam(weight=weights, header=names, intercept=0.5, iters=5, is_converged=True)
-    bins = {
-        name: IVParam(
-            woe_array=[0.5, -0.25],
-            iv_array=[0.2, 0.1],
-            event_count_array=[30, 10],
-            non_event_count_array=[20, 40],
-            event_rate_array=[0.75, 0.25],
-            non_event_rate_array=[0.33, 0.67],
-            split_points=[0.5, 1.0],
-            iv=1 / (i + 1),
-        )
-        for i, name in enumerate(names)
-    }
-    own = FeatureBinningResult(binning_result=bins, role="guest", party_id="9999")
-    binning = FeatureBinningParam(binning_result=own, host_results=[own], header=names)
-    party = f"guest#9999#{MODEL_ID}"
-    site.models.save(party, JOB, "lr_0", "HeteroLR", "lr", {"LRModelParam": lr})
-    site.models.save(
-        party,
-        JOB,
-        "binning_0",
-        "HeteroFeatureBinning",
-        "binning",
-        {"FeatureBinningParam": binning},
-    )
-
-
-def _text(browser: Browser) -> str:
-    return str(browser.run("return document.body.innerText"))
-
-
-def _pick(browser: Browser, component: str, party: str = "guest 9999") -> None:
-    browser.until(
-        "const found = [...document.querySelectorAll('.party')].find((one) =>"
-        " one.dataset.component === arguments[0] && one.dataset.party === arguments[1]);"
-        " if (found) found.click(); return Boolean(found)",
-        component,
-        party,
-    )
-    browser.until(
-        "const at = document.querySelector('.detail h2');"
-        " return at && at.textContent === arguments[0] && document.querySelector('[role=tab]')",
-        component,
-    )
-
-
-def _tab(browser: Browser, name: str) -> None:
-    browser.run("document.getElementById(`tab-${arguments[0]}`).click()", name)
-
-
-def _titles(browser: Browser) -> list[str]:
-    return list(
-        browser.run("return [...document.querySelectorAll('.panels h3')].map((h) => h.textContent)")
-    )
+    with served(outer) as address:
+        yield address
 
 
 _DRAWN = "return document.querySelectorAll('.chart canvas').length >= arguments[0]"
 
 
 def test_a_finished_job(site: Site, server: str, browser: Browser) -> None:
-    _fill(site)
+    fill(site)
     browser.resize(1280)
-    browser.open(server + _page())
+    browser.open(server + page_of())
     browser.until(_DRAWN, 6)
-    text = _text(browser)
+    text = text_of(browser)
     assert JOB in text
     assert MODEL_ID in text
-    titles = _titles(browser)
+    titles = titles_of(browser)
     assert titles[0] == "Evaluation"
     assert {"ROC", "KS", "Lift", "Gain", "Accuracy", "Precision and recall"} <= set(titles)
     description = browser.run("return document.querySelector('.chart').getAttribute('aria-label')")
     assert description.startswith("ROC, true positive rate over false positive rate. train:")
-    _pick(browser, "lr_0")
+    pick(browser, "lr_0")
     browser.until(_DRAWN, 1)
-    assert _titles(browser) == ["Loss"]
-    _tab(browser, "model")
+    assert titles_of(browser) == ["Loss"]
+    open_tab(browser, "model")
     browser.until("return document.body.innerText.includes('intercept')")
     browser.until(_DRAWN, 1)
     cells = browser.run(
@@ -233,26 +79,26 @@ def test_a_finished_job(site: Site, server: str, browser: Browser) -> None:
 
 
 def test_output_data_and_download(site: Site, server: str, browser: Browser) -> None:
-    _fill(site)
-    browser.open(f"{server}{_page()}#lr_0%2Fguest%209999%2Fdata")
+    fill(site)
+    browser.open(f"{server}{page_of()}#lr_0%2Fguest%209999%2Fdata")
     browser.until("return document.querySelectorAll('.detail tbody tr').length === 100")
-    assert "The first 100 of 150 rows, 14 columns" in _text(browser)
+    assert "The first 100 of 150 rows, 14 columns" in text_of(browser)
     status = browser.until(
         "const link = document.querySelector('a[download]');"
         " const call = new XMLHttpRequest(); call.open('GET', link.href, false); call.send();"
         " return `${call.status} ${call.getResponseHeader('content-disposition')}`"
     )
     assert status == (f"200 attachment; filename=job_{JOB}_lr_0_guest_9999_output_data.tar.gz")
-    _tab(browser, "parameters")
+    open_tab(browser, "parameters")
     browser.until("return document.body.innerText.includes('no longer stored here')")
     assert browser.complaints() == []
 
 
 def test_bins_of_300_features(site: Site, server: str, browser: Browser) -> None:
-    _fill(site, features=300)
+    fill(site, features=300)
     browser.resize(800)
-    browser.open(server + _page())
-    _pick(browser, "binning_0")
+    browser.open(server + page_of())
+    pick(browser, "binning_0")
     browser.until("return document.querySelectorAll('.feature-list li').length === 300")
     browser.until(_DRAWN, 1)
     browser.run(
@@ -269,7 +115,7 @@ def test_bins_of_300_features(site: Site, server: str, browser: Browser) -> None
     for width in (800, 1600):
         browser.resize(width)
         for component in ("binning_0", "lr_0", "evaluation_0"):
-            _pick(browser, component)
+            pick(browser, component)
             wide = (
                 "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )
@@ -278,7 +124,7 @@ def test_bins_of_300_features(site: Site, server: str, browser: Browser) -> None
 
 
 def test_a_running_job_is_followed_to_its_end(site: Site, server: str, browser: Browser) -> None:
-    _fill(site, status="running")
+    fill(site, status="running")
     guest = TaskScope(JOB, "lr_0", "guest", "9999")
     with site.session() as session:
         row = session.get(Task, (JOB, f"{JOB}_lr_0", "guest", "9999"))
@@ -295,7 +141,7 @@ def test_a_running_job_is_followed_to_its_end(site: Site, server: str, browser: 
             )
         )
     browser.resize(1280)
-    browser.open(server + _page())
+    browser.open(server + page_of())
     browser.until("return document.querySelector('.detail h2')?.textContent === 'lr_0'")
     browser.until("return document.body.innerText.includes('waiting for host 10000, 42 s')")
     label = "return document.querySelector('.chart')?.getAttribute('aria-label')"
@@ -318,7 +164,7 @@ def test_a_running_job_is_followed_to_its_end(site: Site, server: str, browser: 
 
 
 def test_a_failed_job(site: Site, server: str, browser: Browser) -> None:
-    _fill(site, status="failed")
+    fill(site, status="failed")
     with site.session() as session:
         detail = session.get(JobDetail, JOB)
         assert detail is not None
@@ -328,7 +174,7 @@ def test_a_failed_job(site: Site, server: str, browser: Browser) -> None:
         row = session.get(Task, (JOB, f"{JOB}_binning_0", "host", "10000"))
         assert row is not None
         row.f_status = "failed"
-    browser.open(server + _page())
+    browser.open(server + page_of())
     alert = browser.until("return document.querySelector('[role=alert]')?.innerText")
     assert alert.split("\n\n") == ["Failed: binning_0 at host 10000", "no id in common"]
     chosen = "return document.querySelector('.detail h2')?.textContent"
@@ -338,7 +184,7 @@ def test_a_failed_job(site: Site, server: str, browser: Browser) -> None:
 
 
 def test_data_never_becomes_markup(site: Site, server: str, browser: Browser) -> None:
-    _fill(site, status="failed", odd=EVIL)
+    fill(site, status="failed", odd=EVIL)
     conf = json.loads(json.dumps(CONF))
     with site.session() as session:
         detail = session.get(JobDetail, JOB)
@@ -350,25 +196,25 @@ def test_data_never_becomes_markup(site: Site, server: str, browser: Browser) ->
             conf["job_parameters"]["model_version"] = JOB
             conf["initiator"]["role"] = EVIL
             job.f_runtime_conf = json.dumps(conf)
-    browser.open(server + _page())
+    browser.open(server + page_of())
     browser.until(_DRAWN, 1)
-    assert EVIL in _text(browser)
+    assert EVIL in text_of(browser)
     for component in DSL["components"]:
-        _pick(browser, component)
+        pick(browser, component)
         for tab in ("metrics", "model", "data", "parameters"):
-            _tab(browser, tab)
+            open_tab(browser, tab)
             time.sleep(0.1)
     browser.open(f"{server}/v1/ui/")
     browser.until("return document.querySelectorAll('tbody tr').length === 1")
-    assert EVIL in _text(browser)
+    assert EVIL in text_of(browser)
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.run("return window.broken") is None
     assert browser.complaints() == []
 
 
 def test_light_and_dark_follow_the_page_around(site: Site, server: str, browser: Browser) -> None:
-    _fill(site)
-    browser.open(f"{server}/around{_page()}")
+    fill(site)
+    browser.open(f"{server}/around{page_of()}")
     inside = "document.querySelector('iframe').contentDocument"
     theme = f"{inside}?.documentElement.dataset.theme"
     browser.until(f"return {theme} === 'dark'")
@@ -381,8 +227,8 @@ def test_light_and_dark_follow_the_page_around(site: Site, server: str, browser:
 
 
 def test_a_link_into_airflow_leaves_the_frame(site: Site, server: str, browser: Browser) -> None:
-    _fill(site)
-    browser.open(f"{server}/around{_page()}")
+    fill(site)
+    browser.open(f"{server}/around{page_of()}")
     link = "document.querySelector('iframe').contentDocument.querySelector('[data-key=log]')"
     browser.until(f"return Boolean({link})")
     browser.run(f"{link}.click()")
@@ -392,8 +238,8 @@ def test_a_link_into_airflow_leaves_the_frame(site: Site, server: str, browser: 
 
 
 def test_by_keyboard(site: Site, server: str, browser: Browser) -> None:
-    _fill(site)
-    browser.open(server + _page())
+    fill(site)
+    browser.open(server + page_of())
     browser.until("return document.querySelector('[role=tab]')")
     browser.run("document.querySelector('[data-component=lr_0]').focus()")
     browser.key("Tab")
@@ -410,10 +256,10 @@ def test_by_keyboard(site: Site, server: str, browser: Browser) -> None:
 
 
 def test_the_address_keeps_the_choice(site: Site, server: str, browser: Browser) -> None:
-    _fill(site)
-    browser.open(server + _page())
-    _pick(browser, "lr_0")
-    _tab(browser, "model")
+    fill(site)
+    browser.open(server + page_of())
+    pick(browser, "lr_0")
+    open_tab(browser, "model")
     address = browser.run("return location.href")
     browser.open("about:blank")
     browser.open(address)
@@ -442,9 +288,9 @@ def test_the_list_of_jobs(site: Site, server: str, browser: Browser) -> None:
 
 def test_runs_that_are_no_jobs(site: Site, server: str, browser: Browser, tmp_path: Path) -> None:
     browser.open(f"{server}/v1/ui/run/my_dag/manual__2026-01-01T00:00:00+00:00")
-    assert "This run is not a federated job" in _text(browser)
+    assert "This run is not a federated job" in text_of(browser)
     browser.run("document.querySelector('a.button').click()")
     browser.until("return location.pathname === '/v1/ui/'")
-    browser.open(server + _page("1"))
+    browser.open(server + page_of("1"))
     browser.until("return document.body.innerText.includes('can not found job: 1')")
     assert browser.complaints() == []
