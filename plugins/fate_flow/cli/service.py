@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -161,7 +161,7 @@ def wait_until_ready(
     waiting = [service.name for service in services.services_of(settings)]
     problem = ""
     while waiting:
-        _fail_if_hopeless(settings, daemon)
+        _fail_if_hopeless(settings, waiting, daemon)
         for name in list(waiting):
             check = health.check_of(name)
             problem = check(settings) if check else ""
@@ -180,11 +180,17 @@ def wait_until_ready(
             time.sleep(0.25)
 
 
-def _fail_if_hopeless(settings: Settings, daemon: subprocess.Popen[bytes] | None) -> None:
+def _fail_if_hopeless(
+    settings: Settings, waiting: Sequence[str], daemon: subprocess.Popen[bytes] | None
+) -> None:
     if daemon is not None and daemon.poll() is not None:
         raise StartFailedError("the supervisor ended\n" + log_tail(settings, "supervisor"))
     found = state.read_state(settings) or {}
     for service in found.get("services", []):
+        # What was started again on another day and runs since then is not of interest now.
+        runs_well = service["pid"] and time.time() - service["since"] > supervisor.STABLE_SECONDS
+        if runs_well or service["name"] not in waiting:
+            continue
         if service["restarts"] >= HOPELESS_RESTARTS:
             raise StartFailedError(
                 f"{service['name']} does not start (ended with {service['last_exit']})\n"

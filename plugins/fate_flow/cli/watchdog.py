@@ -43,7 +43,8 @@ HEALTH_PATH = "/api/v2/monitor/health"
 #: A scheduler reports every 5 s, and its report counts for 15 s (airflow.cfg).
 SLOWER = {SCHEDULER: 2.0}
 LONGEST_INTERVAL = 10.0
-LONGEST_PROBE = 15.0
+#: A server that is only slow answers within this time; a question stays open for so long.
+LONGEST_PROBE = 30.0
 #: The supervisor looks every few seconds; when it did not for so long, the machine slept.
 GAP_SECONDS = 15.0
 #: From SIGTERM to SIGKILL for a process that hangs.
@@ -104,7 +105,7 @@ class Watchdog:
     ) -> None:
         self.patience = float(settings.HANG_PATIENCE)
         self.interval = min(LONGEST_INTERVAL, self.patience / 6)
-        self.probe_seconds = min(LONGEST_PROBE, self.patience / 3)
+        self.probe_seconds = min(LONGEST_PROBE, self.patience / 2)
         self._settings = settings
         self._say = say
         self._clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,20 @@ def test_several_of_a_kind_are_asked_alike() -> None:
     assert health.check_of("scheduler-2") is health.scheduler
     assert health.check_of("api-server") is health.api_server
     assert health.check_of("dag-processor") is None
+
+
+@pytest.mark.parametrize(("age", "is_hopeless"), [(5.0, True), (3600.0, False)])
+def test_old_restarts_do_not_count_at_a_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, age: float, is_hopeless: bool
+) -> None:
+    """``service start`` at a site that runs, and whose gateway once died twice."""
+    _Handler.answer = {"ready": True}
+    for name in ("gateway", "scheduler"):
+        monkeypatch.setitem(health.CHECKS, name, lambda _: "")  # type: ignore[index]
+    row = {"name": "gateway", "pid": 1, "since": time.time() - age, "restarts": 2, "last_exit": "x"}
+    monkeypatch.setattr(service.state, "read_state", lambda _: {"services": [row]})
+    if is_hopeless:
+        with pytest.raises(service.StartFailedError, match="gateway does not start"):
+            service.wait_until_ready(settings, lambda _: None, timeout=10)
+    else:
+        service.wait_until_ready(settings, lambda _: None, timeout=10)
