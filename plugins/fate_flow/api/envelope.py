@@ -19,11 +19,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fate_flow.db.session import may_pass
 from fate_flow.errors import RETCODE_EXCEPTION, RETCODE_OK, FateFlowError
 
 log = logging.getLogger("fate_flow.api")
 
 SUCCESS = "success"
+#: Routes of tasks and of the gateway, which try again at a status of 500 and above; for them
+#: an answer with status 200 is the site's last word.
+_OWN_ROUTES = "/internal/"
+_DATABASE_TEXT = (
+    "the site's database does not answer, or is busy; nothing was changed. Try again in a moment;"
+    " fate_flow check says how the database is"
+)
 
 
 class EnvelopeResponse(JSONResponse):
@@ -123,7 +131,14 @@ class LastResort:
 
         try:
             await self._app(scope, receive, watched_send)
-        except Exception:
+        except Exception as error:
+            if may_pass(error) and not started:
+                log.warning("%s %s: the database: %s", scope["method"], scope["path"], error)
+                route = scope["path"].removeprefix(scope.get("root_path", ""))
+                status = 503 if route.startswith(_OWN_ROUTES) else 200
+                refusal = answer(retcode=RETCODE_EXCEPTION, retmsg=_DATABASE_TEXT, status=status)
+                await refusal(scope, receive, send)
+                return
             error_id = uuid.uuid4().hex[:12]
             log.exception("error %s at %s %s", error_id, scope["method"], scope["path"])
             if started:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Delete, Update
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 
@@ -25,6 +27,14 @@ def create_session() -> Iterator[Session]:
 
     with airflow_session(scoped=False) as session:
         yield session
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the database failed in a way that another try may survive: it was away or busy,
+    or it ended this transaction so that a deadlock is over."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def rows_changed(session: Session, statement: Update | Delete) -> int:

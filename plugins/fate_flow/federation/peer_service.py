@@ -178,6 +178,9 @@ def check_version(major: int, minor: int) -> None:
 def _reply(status: int, content: bytes) -> pb.CallReply:
     if len(content) > MAX_BODY_BYTES:
         raise ProtocolError(f"the answer has more than {MAX_BODY_BYTES} bytes")
+    if status >= 500:
+        # Not its last word: its database may be away for a moment. The sender tries again.
+        raise SiteNotReadyError(f"the API of the site answered with status {status}")
     try:
         found = json.loads(content)
         code = int(found["code"] if "code" in found else found["retcode"])
