@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
+from fate_flow.api.dependencies import get_session
 from fate_flow.api.envelope import answer
 from fate_flow.federation import tokens
 from tests.support.site import JOB_ID, Site, add_job
@@ -154,29 +155,22 @@ def test_mounted_below_a_prefix_it_answers_for_itself(site: Site) -> None:
         assert "/job/submit" in client.get("/v1/openapi.json").json()["paths"]
 
 
-class _AwayDatabase:
-    def __enter__(self) -> None:
-        raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
-
-    def __exit__(self, *_: object) -> None: ...
+def _has_no_database() -> None:
+    raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
 
 
-def test_a_database_that_is_away_is_no_last_word_for_tasks(
-    site: Site, client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fate_flow.api.dependencies.create_session", _AwayDatabase)
+def test_a_database_that_is_away_is_no_last_word_for_tasks(site: Site, client: TestClient) -> None:
+    site.app.dependency_overrides[get_session] = _has_no_database
     token = tokens.issue(
         site.settings.secret(), job_id=JOB_ID, component="*", role="local", party_id=0, ttl=60.0
     )
     got = client.post("/internal/finish", headers={"Authorization": f"Bearer {token}"}, json={})
-    assert got.status_code == 503
+    assert got.status_code == 503, got.text
     assert got.json()["retcode"] == 100
 
 
-def test_a_database_that_is_away_is_said_in_words(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fate_flow.api.dependencies.create_session", _AwayDatabase)
+def test_a_database_that_is_away_is_said_in_words(site: Site, client: TestClient) -> None:
+    site.app.dependency_overrides[get_session] = _has_no_database
     got = client.post("/job/query", json={"job_id": JOB_ID})
     assert got.status_code == 200
     assert got.json()["retcode"] == 100
