@@ -8,9 +8,10 @@ state machine is the only writer of statuses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -146,62 +147,56 @@ def status(
     return answer()
 
 
-def _refuse() -> Response:
+def _of_job(job_id: Part, role: Part, party_id: Part) -> None:
+    """The parts of a path that name a job at a party are checked, as in every route."""
+
+
+def _of_pipeline(
+    job_id: Part, role: Part, party_id: Part, model_id: Part, model_version: Part
+) -> None:
+    """As :func:`_of_job`, with a model."""
+
+
+def _of_task(job_id: Part, component_name: Part, task_id: Part, role: Part, party_id: Part) -> None:
+    """As :func:`_of_job`, for a task."""
+
+
+def _refuse(body: Annotated[AnyBody, body_of(AnyBody, optional=True)]) -> Response:
     raise UnsupportedError(_REFUSAL, remedy=_REMEDY)
 
 
-@router.post(_JOB + "/create", dependencies=[can_write], **docs(AnyBody, {}, required=False))
-def create(
-    job_id: Part,
-    role: Part,
-    party_id: Part,
-    body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
-) -> Response:
-    """Refused: a job comes from a peer's gateway or from ``/job/submit``."""
-    return _refuse()
-
-
-@router.post(
-    _JOB + "/{model_id}/{model_version}/save/pipeline",
-    dependencies=[can_write],
-    **docs(AnyBody, {}, required=False),
+#: What would hand over work: path, name, check of the path's parts, and why it is refused.
+_REFUSED: tuple[tuple[str, str, Callable[..., None], str], ...] = (
+    (
+        _JOB + "/create",
+        "create",
+        _of_job,
+        "Refused: a job comes from a peer's gateway or from ``/job/submit``.",
+    ),
+    (
+        _JOB + "/{model_id}/{model_version}/save/pipeline",
+        "save_pipeline",
+        _of_pipeline,
+        "Refused: the end of a job saves its pipeline.",
+    ),
+    (_TASK + "/run", "run", _of_task, "Refused: Airflow runs the tasks."),
+    (
+        _TASK + "/status",
+        "task_status",
+        _of_task,
+        "Refused: tasks report to their own site, with a token each.",
+    ),
 )
-def save_pipeline(
-    job_id: Part,
-    role: Part,
-    party_id: Part,
-    model_id: Part,
-    model_version: Part,
-    body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
-) -> Response:
-    """Refused: the end of a job saves its pipeline."""
-    return _refuse()
-
-
-@router.post(_TASK + "/run", dependencies=[can_write], **docs(AnyBody, {}, required=False))
-def run(
-    job_id: Part,
-    component_name: Part,
-    task_id: Part,
-    role: Part,
-    party_id: Part,
-    body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
-) -> Response:
-    """Refused: Airflow runs the tasks."""
-    return _refuse()
-
-
-@router.post(_TASK + "/status", dependencies=[can_write], **docs(AnyBody, {}, required=False))
-def task_status(
-    job_id: Part,
-    component_name: Part,
-    task_id: Part,
-    role: Part,
-    party_id: Part,
-    body: Annotated[AnyBody, body_of(AnyBody, optional=True)],
-) -> Response:
-    """Refused: tasks report to their own site, with a token each."""
-    return _refuse()
+for _path, _name, _parts, _reason in _REFUSED:
+    router.add_api_route(
+        _path,
+        _refuse,
+        methods=["POST"],
+        name=_name,
+        description=_reason,
+        dependencies=[can_write, Depends(_parts)],
+        **docs(AnyBody, {}, required=False),
+    )
 
 
 def _row(session: Session, job_id: str, role: str, party_id: str) -> Job | None:
