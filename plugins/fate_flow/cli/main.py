@@ -234,8 +234,24 @@ def _init(arguments: argparse.Namespace) -> int:
         print("database    making the schema (some seconds) ...", flush=True)
         site.migrate(settings)
     print("database    up to date")
-    print(f"next        fate_flow service start --home {settings.home}")
+    print("\n".join(_next_step(settings)))
     return EXIT_OK
+
+
+def _next_step(settings: Settings) -> list[str]:
+    """What is to be done after ``init``, by whether the site runs."""
+    from fate_flow.cli import state
+
+    if state.read_state(settings) is None:
+        return [f"next        fate_flow service start --home {settings.home}"]
+    changed = state.changed_since_start(settings)
+    if not changed:
+        return ["next        nothing: the site is running"]
+    return [
+        f"running     the site still runs without the changed {' and '.join(changed)}",
+        f"next        fate_flow service restart --home {settings.home}",
+        "            (tasks that run now begin anew after it)",
+    ]
 
 
 def _say(text: str) -> None:

@@ -87,6 +87,11 @@ def start(
     site.require_site(settings.home)
     if state.read_state(settings) is not None:
         say("the site is running already")
+        if changed := state.changed_since_start(settings):
+            say(
+                f"it runs without the changed {' and '.join(changed)};"
+                f" to use what was changed: fate_flow service restart --home {settings.home}"
+            )
         wait_until_ready(settings, say, timeout=timeout)
         return
     _end_left_overs(settings, say)

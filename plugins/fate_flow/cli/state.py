@@ -97,3 +97,30 @@ def read_state(settings: Settings) -> Mapping[str, Any] | None:
     except (OSError, ValueError):
         return {"pid": None, "services": [], "stopping": False}  # starting or just ended
     return state
+
+
+#: Files that the processes of a site read once, when they start.
+_READ_ONCE = {
+    "settings": ("fate_flow.yaml", "conf/site_secret"),
+    "identity": ("conf/identity/site.json", "conf/identity/ca.pem", "conf/identity/seal.key"),
+}
+
+
+def changed_since_start(settings: Settings) -> list[str]:
+    """What the running processes do not know of yet; empty also when none runs."""
+    state = read_state(settings)
+    if state is None:
+        return []
+    since = float(state.get("since") or 0.0)
+    return [
+        what
+        for what, names in _READ_ONCE.items()
+        if any(_modified(settings.home / name) > since for name in names)
+    ]
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("-inf")

@@ -63,6 +63,7 @@ class Watched:
     identity: Identity
     last_sign: float
     began: float
+    question: Question | None = None
     was_well: bool = False
     is_stopped: bool = False
     stands_still: bool = False
@@ -178,7 +179,9 @@ class Watchdog:
             if known is None or known.identity != identity:
                 if known is not None:
                     self._drop(known)
-                self._watched[service.name] = Watched(service, identity, now, now)
+                # Now: certificates that come later are not those it was started with.
+                question = self._question(kind_of(service.name))
+                self._watched[service.name] = Watched(service, identity, now, now, question)
 
     def _drop(self, watched: Watched) -> None:
         for probe in watched.probes():
@@ -199,18 +202,21 @@ class Watchdog:
         watched.look()
         if watched.is_stopped or watched.end_at is not None:
             return
-        if watched.kind in (GATEWAY, API_SERVER):
+        if watched.question is not None:
             if watched.probe is None:
-                watched.probe = Probe(self._question(watched.kind), now)
+                watched.probe = Probe(watched.question, now)
         elif watched.kind == SCHEDULER:
             self._check_scheduler(watched, now)
         else:
             self._well(watched, now)
 
-    def _question(self, kind: str) -> Question:
+    def _question(self, kind: str) -> Question | None:
+        """What a process of this kind is asked, if anything."""
         settings = self._settings
         if kind == API_SERVER:
             return http_question(settings.address, settings.HTTP_PORT, HEALTH_PATH)
+        if kind != GATEWAY:
+            return None
         folder = settings.identity_dir
         has_tls = settings.GATEWAY_TLS != "off" and folder.exists()
         return grpc_question(settings.gateway_host, settings.GRPC_PORT, folder if has_tls else None)

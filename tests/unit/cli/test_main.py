@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fate_flow.cli import main as cli
-from fate_flow.cli import site
+from fate_flow.cli import service, site, state
 from fate_flow.cli.demo import example_folder
 from fate_flow.federation.identity import SiteIdentity
 from fate_flow.settings import load
@@ -57,6 +61,56 @@ def test_init_again_changes_nothing(home: Path) -> None:
     before = {p: p.read_bytes() for p in home.rglob("*") if p.is_file() and "migr" not in p.name}
     assert cli.main(["init", "--home", str(home), "--http-port", "19001"]) == 0
     assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.fixture
+def running(home: Path) -> Iterator[Callable[[float], None]]:
+    """Makes the site look as if its supervisor ran for some seconds."""
+    with contextlib.ExitStack() as held:
+
+        def run(seconds: float) -> None:
+            paths = state.Paths.of(load(home))
+            held.enter_context(state.hold_lock(paths.lock))
+            since = time.time() - seconds
+            paths.state.write_text(json.dumps({"pid": 1, "since": since, "services": []}))
+            for path in (home / "fate_flow.yaml", home / "conf" / "site_secret"):
+                os.utime(path, (since - 60, since - 60))
+
+        yield run
+
+
+def test_init_of_a_running_site_says_that_it_must_be_restarted(
+    home: Path, running: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["init", "--home", str(home)])
+    assert f"next        fate_flow service start --home {home}" in capsys.readouterr().out
+    running(30.0)
+    assert cli.main(["init", "--home", str(home)]) == 0
+    assert "nothing: the site is running" in capsys.readouterr().out
+    assert cli.main(["init", "--home", str(home), "--name", "bank-a"]) == 0
+    told = capsys.readouterr().out
+    assert "runs without the changed identity\n" in told
+    assert f"fate_flow service restart --home {home}" in told
+    assert "service start" not in told
+    # Whoever did not read that is told again.
+    party = ["--party", "guest:9999", "--force"]
+    assert cli.main(["init", "--home", str(home), *party]) == 0
+    assert "without the changed settings and identity" in capsys.readouterr().out
+
+
+def test_start_of_a_running_site_says_what_it_does_not_know_of(
+    home: Path, running: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["init", "--home", str(home)])
+    running(30.0)
+    monkeypatch.setattr(service, "wait_until_ready", lambda *_, **__: None)
+    said: list[str] = []
+    service.start(load(home), said.append)
+    assert said == ["the site is running already"]
+    (home / "fate_flow.yaml").touch()
+    service.start(load(home), said.append)
+    assert "without the changed settings" in said[-1]
+    assert "service restart" in said[-1]
 
 
 def test_init_with_other_values_asks_for_force(
