@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -101,37 +101,29 @@ def job(job_id: str, session: DbSession, settings: SiteSettings) -> Response:
     return answer(job_views.job_view(session, settings, job_id), headers=_NO_STORE)
 
 
+def _scope(job_id: str, component: str, role: str, party_id: str) -> TaskScope:
+    return TaskScope(job_id, component, role, party_id)
+
+
+def _site(
+    session: DbSession, settings: SiteSettings, tables: Tables, models: Models
+) -> job_views.Site:
+    return job_views.Site(session, settings, tables, models)
+
+
+Scope = Annotated[TaskScope, Depends(_scope)]
+ViewedSite = Annotated[job_views.Site, Depends(_site, scope="function")]
+
+
 @router.get("/data/{job_id}/{component}/{role}/{party_id}")
-def component(
-    job_id: str,
-    component: str,
-    role: str,
-    party_id: str,
-    session: DbSession,
-    settings: SiteSettings,
-    tables: Tables,
-    models: Models,
-) -> Response:
+def component(scope: Scope, site: ViewedSite) -> Response:
     """Panels of one component at one party."""
-    site = job_views.Site(session, settings, tables, models)
-    scope = TaskScope(job_id, component, role, party_id)
     return answer(job_views.component_view(site, scope), headers=_NO_STORE)
 
 
 @router.get("/data/{job_id}/{component}/{role}/{party_id}/rows")
-def rows(
-    job_id: str,
-    component: str,
-    role: str,
-    party_id: str,
-    session: DbSession,
-    settings: SiteSettings,
-    tables: Tables,
-    models: Models,
-) -> Response:
+def rows(scope: Scope, site: ViewedSite) -> Response:
     """The first rows of a component's output data."""
-    site = job_views.Site(session, settings, tables, models)
-    scope = TaskScope(job_id, component, role, party_id)
     return answer(job_views.rows_view(site, scope), headers=_NO_STORE)
 
 
