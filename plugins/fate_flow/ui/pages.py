@@ -41,12 +41,13 @@ def job_page(job_id: str, root: str) -> str:
 
 def jobs_page(root: str) -> str:
     """The list of recent jobs."""
-    return _page("jobs.html", root)
+    return _page("list.html", root, title="Federated jobs", script="jobs.js", what="jobs")
 
 
 def approvals_page(root: str) -> str:
     """Jobs of other sites that wait for a yes."""
-    return _page("approvals.html", root)
+    values = {"title": "Job approvals", "script": "approvals.js", "what": "approvals"}
+    return _page("list.html", root, **values)
 
 
 def other_run_page(dag_id: str, run_id: str, root: str) -> str:
