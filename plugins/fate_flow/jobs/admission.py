@@ -29,6 +29,7 @@ from fate_flow.jobs.states import (
     QUEUE_WAITING,
     Failure,
     end_job,
+    hold_job,
     open_jobs,
     queued,
 )
@@ -87,6 +88,7 @@ def reserve(session: Session, job_id: str) -> bool:
     Every site is asked for a place before any starts: a job that held one here while it
     waited for another site could wait for a job that does the same the other way round.
     """
+    hold_job(session, job_id)
     _lock(session)
     detail = session.get(JobDetail, job_id)
     if detail is None:
@@ -122,6 +124,7 @@ def release(session: Session, job_id: str) -> None:
 
 def start_here(session: Session, job_id: str) -> bool:
     """Run this site's part of a job that spans sites; False: it had been started, or is over."""
+    hold_job(session, job_id)
     return _take(session, job_id, QUEUE_AWAITING, QUEUE_RESERVED)
 
 

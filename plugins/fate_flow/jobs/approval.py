@@ -111,6 +111,7 @@ def refuse(session: Session, job_id: str, reason: str = "", by: str = "") -> Non
 
 
 def _asked(session: Session, job_id: str) -> JobDetail:
+    states.hold_job(session, job_id[:26])
     detail = session.get(JobDetail, job_id) if len(job_id) <= 25 else None
     if detail is None:
         raise NotFoundError(f"can not found job: {job_id:.60}")

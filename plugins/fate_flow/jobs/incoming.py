@@ -248,6 +248,7 @@ def _peer(session: Session, name: str) -> Peer:
 def _job(session: Session, body: Body) -> tuple[str, JobDetail, Placement]:
     job_id = _text(body.get("job_id"))
     check_name("job id", job_id)
+    states.hold_job(session, job_id)
     detail = session.get(JobDetail, job_id)
     if detail is None or not detail.home:
         raise NotFoundError(f"job {job_id} is not known at this site")

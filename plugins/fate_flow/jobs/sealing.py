@@ -39,6 +39,7 @@ def seal_job(session: Session, job_id: str) -> None:
         raise NotFoundError(f"can not found job: {job_id}")
     if status.is_terminal:
         return
+    states.hold_job(session, job_id)
     plan = read_plan(site_settings.current().jobs_dir, job_id)
     placement = telling.placement_of(job_id)
     local = plan.parties if placement is None else sorted(placement.local)

@@ -28,7 +28,7 @@ from fate_flow.jobs.creation import create_job, prepare
 from fate_flow.jobs.effects import after_commit, on_rollback
 from fate_flow.jobs.peers import cancel_at_gateway
 from fate_flow.jobs.permission import CLEAN, gate_of_job
-from fate_flow.jobs.states import Failure, end_job, open_jobs, status_of
+from fate_flow.jobs.states import Failure, end_job, hold_job, open_jobs, status_of
 from fate_flow.runtime.task_runner import work_folder, work_prefix
 from fate_flow.sites import delivery, outbox
 
@@ -190,6 +190,10 @@ def _propose(
     job_id = detail.f_job_id
     now = status_of(session, job_id)
     if now is None or now.is_terminal or detail.proposal:
+        return False
+    hold_job(session, job_id)
+    session.refresh(detail)
+    if detail.proposal:
         return False
     reason = failure.reason if failure else status.value
     proposal = Proposal(status, reason, is_stop)

@@ -173,6 +173,7 @@ def ask_home(job_id: str) -> None:
     except FateFlowError as error:
         problem = error.message
     with create_session() as session:
+        states.hold_job(session, job_id)
         detail = session.get(JobDetail, job_id)
         if detail is None:
             return

@@ -44,6 +44,9 @@ def hold_job(session: Session, job_id: str) -> None:
     Without it a task could report its start between another's failure and the end of the
     job that follows, and stay running in a job that is over. A write that changes nothing
     locks the rows, on SQLite the database.
+
+    Who will change more of a job than this holds it first: taken in the same order by all,
+    the locks of its other rows cannot become a deadlock.
     """
     session.execute(
         update(Job)
@@ -51,6 +54,19 @@ def hold_job(session: Session, job_id: str) -> None:
         .values(f_tag=Job.f_tag)
         .execution_options(synchronize_session=False)
     )
+
+
+def next_version(session: Session, detail: JobDetail) -> int:
+    """A version for a snapshot of the job, higher than any that another transaction gave."""
+    session.flush()
+    session.execute(
+        update(JobDetail)
+        .where(JobDetail.f_job_id == detail.f_job_id)
+        .values(state_version=JobDetail.state_version + 1)
+        .execution_options(synchronize_session=False)
+    )
+    session.refresh(detail, ["state_version"])
+    return detail.state_version
 
 
 def start_job(session: Session, job_id: str) -> bool:
@@ -149,7 +165,7 @@ def _store_reason(session: Session, job_id: str, failure: Failure | None) -> Non
     detail = session.get(JobDetail, job_id)
     if detail is None:
         return
-    detail.state_version += 1
+    next_version(session, detail)
     if failure is not None:
         detail.reason = failure.reason
         detail.failed_component = failure.component

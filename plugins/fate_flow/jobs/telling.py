@@ -13,6 +13,7 @@ from fate_flow import settings as site_settings
 from fate_flow.db.models import Job, JobDetail, Task, TaskDetail
 from fate_flow.entities import Party, Placement
 from fate_flow.errors import NotFoundError
+from fate_flow.jobs import states
 from fate_flow.operators.plans import read_placement
 from fate_flow.sites import delivery, outbox
 
@@ -62,12 +63,11 @@ def tell(session: Session, job_id: str) -> None:
     placement = placement_of(job_id)
     if placement is None:
         return
-    session.flush()
-    detail.state_version += 1
+    version = states.next_version(session, detail)
     if detail.home_is_local:
         body = state_of(session, job_id)
         for name in placement.sites:
-            outbox.put(session, name, STATE, job_id, detail.state_version, body)
+            outbox.put(session, name, STATE, job_id, version, body)
     else:
         report = {
             "tasks": tasks_of(session, job_id, placement.local),
@@ -75,7 +75,7 @@ def tell(session: Session, job_id: str) -> None:
             "approval": detail.approval,
         }
         peer = home_peer(placement)
-        outbox.put(session, peer, REPORT, job_id, detail.state_version, report)
+        outbox.put(session, peer, REPORT, job_id, version, report)
     wake_after_commit(session)
 
 

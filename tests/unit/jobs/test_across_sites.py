@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from fate_flow.compiler.register import run_state, task_states
 from fate_flow.db.models import Job, JobDetail, Task, now_ms
@@ -325,3 +325,32 @@ def test_a_home_that_is_gone_for_good(two: Two) -> None:
     with two.at(two.host) as session:
         assert status_of(session, job_id) is JobStatus.FAILED
     assert "too long" in str(two.detail(two.host, job_id).reason)
+
+
+def test_all_take_the_locks_of_a_job_in_one_order(two: Two) -> None:
+    """Other orders are deadlocks of a database server, when several speak of a job at once."""
+    job_id = two.submit()
+    two.start(job_id)
+    report = {"job_id": job_id, "version": 5, "tasks": []}
+    state = {"job_id": job_id, "state_version": 50, "status": "running", "progress": 0, "tasks": []}
+    steps: list[tuple[Site, Callable[[], object]]] = [
+        (two.guest, lambda: two.call("bank-a", "job.report", report)),
+        (two.guest, lambda: two.call("bank-a", "job.query", {"job_id": job_id})),
+        (two.guest, lambda: two.report(two.guest, job_id, "dataio_0", GUEST, "running")),
+        (two.host, lambda: two.call("bank-b", "job.state", state)),
+        (two.host, lambda: two.call("bank-b", "job.ready", {"job_id": job_id})),
+        (two.host, lambda: starting.ask_home(job_id)),
+    ]
+    for number, (site, step) in enumerate(steps):
+        written: list[str] = []
+
+        def note(*arguments: Any, written: list[str] = written) -> None:
+            if arguments[2].startswith("UPDATE"):
+                written.append(arguments[2].split()[1])
+
+        event.listen(site.engine, "before_cursor_execute", note)
+        two.active = site
+        step()
+        event.remove(site.engine, "before_cursor_execute", note)
+        assert written[0] == "t_job", f"step {number}: {written}"
+        assert "ff_job_detail" in written, f"step {number}: {written}"

@@ -14,6 +14,7 @@ from fate_flow.entities import JobStatus, Party, TaskStatus
 from fate_flow.jobs.states import (
     Failure,
     end_job,
+    next_version,
     open_jobs,
     set_progress,
     start_job,
@@ -158,3 +159,12 @@ def test_status_of_an_unknown_job(site: Site) -> None:
         assert status_of(session, "1") is None
         assert not end_job(session, "1", JobStatus.FAILED)
         assert list(open_jobs(session, taken=True)) == []
+
+
+def test_two_transactions_do_not_give_one_version(waiting: Site) -> None:
+    with waiting.session() as late:
+        known = late.get_one(JobDetail, JOB_ID)
+        with waiting.session() as quick:
+            assert next_version(quick, quick.get_one(JobDetail, JOB_ID)) == 1
+        assert known.state_version == 0, "what it read is old"
+        assert next_version(late, known) == 2
