@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
+
+from fate_flow.db.migrations.columns import counter_type, document_type, name_type
 
 revision = "0001"
 down_revision = None
@@ -17,31 +17,17 @@ branch_labels = None
 depends_on = None
 
 
-def _name(length: int) -> TypeEngine[str]:
-    exact = mysql.VARCHAR(length, collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
-
-
-def _document() -> TypeEngine[str]:
-    long_text = mysql.MEDIUMTEXT(collation="utf8mb4_bin")
-    return sa.Text().with_variant(long_text, "mysql", "mariadb")
-
-
-def _counter() -> TypeEngine[int]:
-    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
 def _create_ff_job_detail() -> None:
     op.create_table(
         "ff_job_detail",
-        sa.Column("f_job_id", _name(25), nullable=False),
-        sa.Column("dag_id", _name(250), nullable=False),
-        sa.Column("run_id", _name(250), nullable=False),
-        sa.Column("plan_hash", _name(64), nullable=False),
-        sa.Column("reason", _document(), nullable=True),
-        sa.Column("failed_component", _name(100), nullable=True),
-        sa.Column("failed_role", _name(10), nullable=True),
-        sa.Column("failed_party_id", _name(10), nullable=True),
+        sa.Column("f_job_id", name_type(25), nullable=False),
+        sa.Column("dag_id", name_type(250), nullable=False),
+        sa.Column("run_id", name_type(250), nullable=False),
+        sa.Column("plan_hash", name_type(64), nullable=False),
+        sa.Column("reason", document_type(), nullable=True),
+        sa.Column("failed_component", name_type(100), nullable=True),
+        sa.Column("failed_role", name_type(10), nullable=True),
+        sa.Column("failed_party_id", name_type(10), nullable=True),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("timeout_at", sa.BigInteger(), nullable=True),
         sa.Column("state_version", sa.Integer(), nullable=False),
@@ -55,15 +41,15 @@ def _create_ff_job_detail() -> None:
 def _create_ff_outbox() -> None:
     op.create_table(
         "ff_outbox",
-        sa.Column("id", _counter(), nullable=False, autoincrement=True),
-        sa.Column("destination", _name(250), nullable=False),
-        sa.Column("path", _document(), nullable=False),
-        sa.Column("body", _document(), nullable=False),
+        sa.Column("id", counter_type(), nullable=False, autoincrement=True),
+        sa.Column("destination", name_type(250), nullable=False),
+        sa.Column("path", document_type(), nullable=False),
+        sa.Column("body", document_type(), nullable=False),
         sa.Column("state_version", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
-        sa.Column("last_error", _document(), nullable=True),
+        sa.Column("last_error", document_type(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_ff_outbox"),
     )
     op.create_index("idx_ff_outbox_destination", "ff_outbox", ["destination"])
@@ -73,10 +59,10 @@ def _create_ff_outbox() -> None:
 def _create_ff_privilege() -> None:
     op.create_table(
         "ff_privilege",
-        sa.Column("src_party_id", _name(10), nullable=False),
-        sa.Column("src_role", _name(10), nullable=False),
-        sa.Column("kind", _name(20), nullable=False),
-        sa.Column("value", _name(100), nullable=False),
+        sa.Column("src_party_id", name_type(10), nullable=False),
+        sa.Column("src_role", name_type(10), nullable=False),
+        sa.Column("kind", name_type(20), nullable=False),
+        sa.Column("value", name_type(100), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
             "src_party_id", "src_role", "kind", "value", name="pk_ff_privilege"
@@ -87,13 +73,13 @@ def _create_ff_privilege() -> None:
 def _create_ff_table_version() -> None:
     op.create_table(
         "ff_table_version",
-        sa.Column("id", _counter(), nullable=False, autoincrement=True),
-        sa.Column("namespace", _name(500), nullable=False),
-        sa.Column("branch", _name(100), nullable=False),
-        sa.Column("name", _name(500), nullable=False),
-        sa.Column("commit_id", _name(100), nullable=False),
-        sa.Column("parent", _name(100), nullable=True),
-        sa.Column("log", _document(), nullable=False),
+        sa.Column("id", counter_type(), nullable=False, autoincrement=True),
+        sa.Column("namespace", name_type(500), nullable=False),
+        sa.Column("branch", name_type(100), nullable=False),
+        sa.Column("name", name_type(500), nullable=False),
+        sa.Column("commit_id", name_type(100), nullable=False),
+        sa.Column("parent", name_type(100), nullable=True),
+        sa.Column("log", document_type(), nullable=False),
         sa.Column("tag", sa.String(100), nullable=True),
         sa.Column("repeat_commit", sa.Integer(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
@@ -105,16 +91,16 @@ def _create_ff_table_version() -> None:
 def _create_ff_task_detail() -> None:
     op.create_table(
         "ff_task_detail",
-        sa.Column("job_id", _name(25), nullable=False),
-        sa.Column("component_name", _name(100), nullable=False),
-        sa.Column("role", _name(10), nullable=False),
-        sa.Column("party_id", _name(10), nullable=False),
+        sa.Column("job_id", name_type(25), nullable=False),
+        sa.Column("component_name", name_type(100), nullable=False),
+        sa.Column("role", name_type(10), nullable=False),
+        sa.Column("party_id", name_type(10), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("try_number", sa.Integer(), nullable=False),
         sa.Column("progress", sa.Float(), nullable=False),
-        sa.Column("message", _document(), nullable=True),
-        sa.Column("waiting_for", _document(), nullable=True),
-        sa.Column("error", _document(), nullable=True),
+        sa.Column("message", document_type(), nullable=True),
+        sa.Column("waiting_for", document_type(), nullable=True),
+        sa.Column("error", document_type(), nullable=True),
         sa.Column("report_number", sa.BigInteger(), nullable=False),
         sa.Column("updated", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
@@ -126,24 +112,24 @@ def _create_ff_task_detail() -> None:
 def _create_t_data_view() -> None:
     op.create_table(
         "t_data_view",
-        sa.Column("f_job_id", _name(25), nullable=False),
-        sa.Column("f_role", _name(10), nullable=False),
-        sa.Column("f_party_id", _name(10), nullable=False),
-        sa.Column("f_table_name", _name(500), nullable=True),
-        sa.Column("f_table_namespace", _name(500), nullable=True),
-        sa.Column("f_component_name", _name(100), nullable=False),
+        sa.Column("f_job_id", name_type(25), nullable=False),
+        sa.Column("f_role", name_type(10), nullable=False),
+        sa.Column("f_party_id", name_type(10), nullable=False),
+        sa.Column("f_table_name", name_type(500), nullable=True),
+        sa.Column("f_table_namespace", name_type(500), nullable=True),
+        sa.Column("f_component_name", name_type(100), nullable=False),
         sa.Column("f_create_time", sa.BigInteger(), nullable=False),
         sa.Column("f_update_time", sa.BigInteger(), nullable=True),
         sa.Column("f_table_count_upload", sa.BigInteger(), nullable=True),
         sa.Column("f_table_count_actual", sa.BigInteger(), nullable=True),
         sa.Column("f_partition", sa.Integer(), nullable=True),
-        sa.Column("f_task_id", _name(126), nullable=False),
+        sa.Column("f_task_id", name_type(126), nullable=False),
         sa.Column("f_type", sa.String(50), nullable=True),
         sa.Column("f_ttl", sa.Integer(), nullable=False),
-        sa.Column("f_party_model_id", _name(500), nullable=True),
-        sa.Column("f_model_version", _name(100), nullable=True),
+        sa.Column("f_party_model_id", name_type(500), nullable=True),
+        sa.Column("f_model_version", name_type(100), nullable=True),
         sa.Column("f_size", sa.BigInteger(), nullable=False),
-        sa.Column("f_description", _document(), nullable=True),
+        sa.Column("f_description", document_type(), nullable=True),
         sa.Column("f_tag", sa.String(50), nullable=True),
         sa.PrimaryKeyConstraint(
             "f_job_id", "f_role", "f_party_id", "f_task_id", name="pk_t_data_view"
@@ -157,23 +143,23 @@ def _create_t_data_view() -> None:
 def _create_t_job() -> None:
     op.create_table(
         "t_job",
-        sa.Column("f_job_id", _name(25), nullable=False),
+        sa.Column("f_job_id", name_type(25), nullable=False),
         sa.Column("f_name", sa.String(500), nullable=True),
-        sa.Column("f_description", _document(), nullable=True),
+        sa.Column("f_description", document_type(), nullable=True),
         sa.Column("f_tag", sa.String(50), nullable=True),
-        sa.Column("f_role", _name(10), nullable=False),
-        sa.Column("f_party_id", _name(10), nullable=False),
-        sa.Column("f_roles", _document(), nullable=False),
+        sa.Column("f_role", name_type(10), nullable=False),
+        sa.Column("f_party_id", name_type(10), nullable=False),
+        sa.Column("f_roles", document_type(), nullable=False),
         sa.Column("f_work_mode", sa.Integer(), nullable=False),
-        sa.Column("f_initiator_party_id", _name(50), nullable=False),
+        sa.Column("f_initiator_party_id", name_type(50), nullable=False),
         sa.Column("f_is_initiator", sa.Integer(), nullable=True),
-        sa.Column("f_dsl", _document(), nullable=False),
-        sa.Column("f_runtime_conf", _document(), nullable=False),
-        sa.Column("f_train_runtime_conf", _document(), nullable=True),
+        sa.Column("f_dsl", document_type(), nullable=False),
+        sa.Column("f_runtime_conf", document_type(), nullable=False),
+        sa.Column("f_train_runtime_conf", document_type(), nullable=True),
         sa.Column("f_run_ip", sa.String(100), nullable=False),
         sa.Column("f_status", sa.String(50), nullable=False),
         sa.Column("f_current_steps", sa.String(500), nullable=True),
-        sa.Column("f_current_tasks", _document(), nullable=True),
+        sa.Column("f_current_tasks", document_type(), nullable=True),
         sa.Column("f_progress", sa.Integer(), nullable=True),
         sa.Column("f_create_time", sa.BigInteger(), nullable=False),
         sa.Column("f_update_time", sa.BigInteger(), nullable=True),
@@ -193,17 +179,17 @@ def _create_t_job() -> None:
 def _create_t_machine_learning_model_meta() -> None:
     op.create_table(
         "t_machine_learning_model_meta",
-        sa.Column("f_id", _counter(), nullable=False, autoincrement=True),
-        sa.Column("f_role", _name(10), nullable=False),
-        sa.Column("f_party_id", _name(10), nullable=False),
-        sa.Column("f_roles", _document(), nullable=False),
-        sa.Column("f_job_id", _name(25), nullable=False),
-        sa.Column("f_model_id", _name(500), nullable=False),
-        sa.Column("f_model_version", _name(100), nullable=False),
+        sa.Column("f_id", counter_type(), nullable=False, autoincrement=True),
+        sa.Column("f_role", name_type(10), nullable=False),
+        sa.Column("f_party_id", name_type(10), nullable=False),
+        sa.Column("f_roles", document_type(), nullable=False),
+        sa.Column("f_job_id", name_type(25), nullable=False),
+        sa.Column("f_model_id", name_type(500), nullable=False),
+        sa.Column("f_model_version", name_type(100), nullable=False),
         sa.Column("f_size", sa.BigInteger(), nullable=False),
         sa.Column("f_create_time", sa.BigInteger(), nullable=False),
         sa.Column("f_update_time", sa.BigInteger(), nullable=False),
-        sa.Column("f_description", _document(), nullable=True),
+        sa.Column("f_description", document_type(), nullable=True),
         sa.Column("f_tag", sa.String(50), nullable=True),
         sa.PrimaryKeyConstraint("f_id", name="pk_t_machine_learning_model_meta"),
     )
@@ -233,8 +219,8 @@ def _create_t_machine_learning_model_meta() -> None:
 def _create_t_queue() -> None:
     op.create_table(
         "t_queue",
-        sa.Column("id", _counter(), nullable=False, autoincrement=True),
-        sa.Column("f_job_id", _name(100), nullable=False),
+        sa.Column("id", counter_type(), nullable=False, autoincrement=True),
+        sa.Column("f_job_id", name_type(100), nullable=False),
         sa.Column("f_event", sa.String(500), nullable=False),
         sa.Column("f_is_waiting", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_t_queue"),
@@ -246,11 +232,11 @@ def _create_t_queue() -> None:
 def _create_t_task() -> None:
     op.create_table(
         "t_task",
-        sa.Column("f_job_id", _name(25), nullable=False),
-        sa.Column("f_component_name", _name(100), nullable=False),
-        sa.Column("f_task_id", _name(126), nullable=False),
-        sa.Column("f_role", _name(10), nullable=False),
-        sa.Column("f_party_id", _name(10), nullable=False),
+        sa.Column("f_job_id", name_type(25), nullable=False),
+        sa.Column("f_component_name", name_type(100), nullable=False),
+        sa.Column("f_task_id", name_type(126), nullable=False),
+        sa.Column("f_role", name_type(10), nullable=False),
+        sa.Column("f_party_id", name_type(10), nullable=False),
         sa.Column("f_operator", sa.String(100), nullable=True),
         sa.Column("f_run_ip", sa.String(100), nullable=True),
         sa.Column("f_run_pid", sa.Integer(), nullable=True),
@@ -270,16 +256,16 @@ def _create_t_task() -> None:
 def _create_t_tracking_metric() -> None:
     op.create_table(
         "t_tracking_metric",
-        sa.Column("f_id", _counter(), nullable=False, autoincrement=True),
-        sa.Column("f_job_id", _name(25), nullable=False),
-        sa.Column("f_component_name", _name(100), nullable=False),
-        sa.Column("f_task_id", _name(126), nullable=False),
-        sa.Column("f_role", _name(10), nullable=False),
-        sa.Column("f_party_id", _name(10), nullable=False),
-        sa.Column("f_metric_namespace", _name(180), nullable=False),
-        sa.Column("f_metric_name", _name(180), nullable=False),
-        sa.Column("f_key", _document(), nullable=False),
-        sa.Column("f_value", _document(), nullable=False),
+        sa.Column("f_id", counter_type(), nullable=False, autoincrement=True),
+        sa.Column("f_job_id", name_type(25), nullable=False),
+        sa.Column("f_component_name", name_type(100), nullable=False),
+        sa.Column("f_task_id", name_type(126), nullable=False),
+        sa.Column("f_role", name_type(10), nullable=False),
+        sa.Column("f_party_id", name_type(10), nullable=False),
+        sa.Column("f_metric_namespace", name_type(180), nullable=False),
+        sa.Column("f_metric_name", name_type(180), nullable=False),
+        sa.Column("f_key", document_type(), nullable=False),
+        sa.Column("f_value", document_type(), nullable=False),
         sa.Column("f_type", sa.Integer(), nullable=False),
         sa.Column("f_create_time", sa.BigInteger(), nullable=False),
         sa.Column("f_update_time", sa.BigInteger(), nullable=True),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
+
+from fate_flow.db.migrations.columns import document_type, name_type
 
 revision = "0003"
 down_revision = "0001"
@@ -17,30 +17,20 @@ branch_labels = None
 depends_on = None
 
 
-def _name(length: int) -> TypeEngine[str]:
-    exact = mysql.VARCHAR(length, collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
-
-
-def _document() -> TypeEngine[str]:
-    long_text = mysql.MEDIUMTEXT(collation="utf8mb4_bin")
-    return sa.Text().with_variant(long_text, "mysql", "mariadb")
-
-
 def upgrade() -> None:
     op.create_table(
         "ff_peer",
-        sa.Column("name", _name(40), nullable=False),
-        sa.Column("conn_id", _name(250), nullable=False),
-        sa.Column("site_id", _name(16), nullable=False),
-        sa.Column("parties", _document(), nullable=False),
-        sa.Column("ca_pem", _document(), nullable=False),
-        sa.Column("seal_public", _name(64), nullable=False),
-        sa.Column("via", _name(40), nullable=False),
+        sa.Column("name", name_type(40), nullable=False),
+        sa.Column("conn_id", name_type(250), nullable=False),
+        sa.Column("site_id", name_type(16), nullable=False),
+        sa.Column("parties", document_type(), nullable=False),
+        sa.Column("ca_pem", document_type(), nullable=False),
+        sa.Column("seal_public", name_type(64), nullable=False),
+        sa.Column("via", name_type(40), nullable=False),
         sa.Column("dials_in", sa.Integer(), nullable=False),
         sa.Column("we_dial", sa.Integer(), nullable=False),
         sa.Column("may_route", sa.Integer(), nullable=False),
-        sa.Column("policy", _document(), nullable=False),
+        sa.Column("policy", document_type(), nullable=False),
         sa.Column("added_by", sa.String(250), nullable=False),
         sa.Column("added_at", sa.BigInteger(), nullable=False),
         sa.Column("confirmed_at", sa.BigInteger(), nullable=True),

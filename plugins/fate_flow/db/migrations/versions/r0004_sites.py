@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
+
+from fate_flow.db.migrations.columns import document_type, name_type
 
 revision = "0004"
 down_revision = "0003"
@@ -17,31 +18,21 @@ branch_labels = None
 depends_on = None
 
 
-def _name(length: int) -> TypeEngine[str]:
-    exact = mysql.VARCHAR(length, collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
-
-
-def _document() -> TypeEngine[str]:
-    long_text = mysql.MEDIUMTEXT(collation="utf8mb4_bin")
-    return sa.Text().with_variant(long_text, "mysql", "mariadb")
-
-
 def upgrade() -> None:
     def number(name: str, kind: TypeEngine[int]) -> sa.Column[int]:
         return sa.Column(name, kind, nullable=False, server_default="0")
 
     with op.batch_alter_table("ff_job_detail") as table:
-        table.add_column(sa.Column("home", _name(30), nullable=False, server_default=""))
+        table.add_column(sa.Column("home", name_type(30), nullable=False, server_default=""))
         table.add_column(number("home_is_local", sa.Integer()))
-        table.add_column(sa.Column("seen", _document(), nullable=True))
-        table.add_column(sa.Column("proposal", _document(), nullable=True))
-        table.add_column(sa.Column("approval", _name(10), nullable=False, server_default=""))
-        table.add_column(sa.Column("approved_by", _document(), nullable=True))
+        table.add_column(sa.Column("seen", document_type(), nullable=True))
+        table.add_column(sa.Column("proposal", document_type(), nullable=True))
+        table.add_column(sa.Column("approval", name_type(10), nullable=False, server_default=""))
+        table.add_column(sa.Column("approved_by", document_type(), nullable=True))
         table.add_column(number("reserved_until", sa.BigInteger()))
         table.add_column(number("heard_at", sa.BigInteger()))
     with op.batch_alter_table("ff_outbox") as table:
-        table.add_column(sa.Column("job_id", _name(25), nullable=False, server_default=""))
+        table.add_column(sa.Column("job_id", name_type(25), nullable=False, server_default=""))
     op.create_index("idx_ff_outbox_job_id", "ff_outbox", ["job_id"])
 
 
