@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from fate_flow import settings as site_settings
-from fate_flow.db.models import Metric, Task, TaskDetail, now_ms
+from fate_flow.db.models import Metric, Task, TaskDetail, ms_between, now_ms
 from fate_flow.entities import JobStatus, TaskStatus
 from fate_flow.errors import FateFlowError, InvalidInputError
 from fate_flow.federation.tokens import Claims
@@ -147,11 +147,12 @@ def _on_status(
         return
     task.f_status = status.value
     task.f_end_time = task.f_update_time = now
-    task.f_elapsed = now - (task.f_start_time or now)
+    task.f_elapsed = ms_between(task.f_start_time, now)
     session.flush()
     if status is TaskStatus.SUCCESS:
         log.info("job %s: %s ended: success", claims.job_id, task_text)
         detail.progress = 1.0
+        tracking.complete_data_view(session, _scope(claims))
         progress.update(session, claims.job_id, claims.component)
         telling.tell(session, claims.job_id)
     else:

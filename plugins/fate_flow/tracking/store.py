@@ -19,6 +19,7 @@ from fate_flow.tracking.metrics import (
 )
 from fate_flow.tracking.rows import (
     any_row,
+    complete_data_view,
     data_view,
     filters_of,
     initiator_row,
@@ -40,6 +41,7 @@ __all__ = [
     "TaskScope",
     "add_metrics",
     "any_row",
+    "complete_data_view",
     "data_view",
     "delete_metrics",
     "delete_task_metrics",

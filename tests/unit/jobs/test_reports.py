@@ -21,6 +21,7 @@ from fate_flow.jobs.service import end
 from fate_flow.jobs.states import Failure, status_of
 from fate_flow.models.store import ModelStore
 from fate_flow.operators.job_logs import write_schedule_logs
+from fate_flow.tracking.store import query_data_views
 from tests.unit.jobs.conftest import Jobs
 
 GUEST, HOST = Party("guest", 9999), Party("host", 10000)
@@ -170,6 +171,25 @@ def test_reports_of_a_process_that_was_replaced_come_too_late(guest: Task_) -> N
     guest.run(attempt=1, try_number=2)
     guest.loss((1, 0.5), number=1_000_000_003)
     assert guest.losses() == []
+
+
+def test_a_task_without_output_has_a_data_view_too(
+    jobs: Jobs, job_id: str, guest: Task_, host: Task_
+) -> None:
+    """``component_output_data_table`` of a task that puts out no table is a success in 1.4."""
+    table = {"table_name": "t", "table_namespace": "n", "table_count_actual": 7}
+    host.run()
+    host.report({"kind": "data_view", "columns": {"party_model_id": "host#10000#m"}})
+    for task in (guest, host):
+        task.run()
+        if task is guest:
+            task.report({"kind": "data_view", "columns": table})
+        task.succeed()
+    with jobs.site.session() as session:
+        views = query_data_views(session, {"job_id": job_id})
+        names = [(v.f_table_name, v.f_table_namespace, v.f_table_count_actual) for v in views]
+        assert names == [("t", "n", 7), ("", "", 0)]
+        assert views[1].f_party_model_id == "host#10000#m"
 
 
 def test_progress_counts_components_whose_parties_are_all_done(
