@@ -52,6 +52,20 @@ with gateway.session(HOST, component=sys.argv[3], roles={"guest": [9999], "host"
         time.sleep(60)
 """
 
+#: A host task whose interpreter stands still for a time, as in a long call of a library.
+_BUSY_HOST = """
+import ctypes, sys
+from pathlib import Path
+from tests.support.gateway import GUEST, HOST, GatewayProcess
+gateway = GatewayProcess.__new__(GatewayProcess)
+gateway.home, gateway.port = Path(sys.argv[1]), int(sys.argv[2])
+with gateway.session(HOST, component="lr_10", roles={"guest": [9999], "host": [10000]}) as session:
+    session.join()
+    ctypes.PyDLL(None).sleep(40)  # holds the interpreter's lock
+    session.send("answer", "well", GUEST)
+    session.finish()
+"""
+
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
@@ -233,6 +247,36 @@ def test_a_gateway_that_stays_away_ends_the_wait(gateway: GatewayProcess) -> Non
         with pytest.raises(GatewayUnreachableError, match=f"127.0.0.1:{gateway.port} has not"):
             session.receive("x", HOST)
         assert time.monotonic() - start < 8.0
+
+
+def test_a_stopped_task_is_lost_and_one_that_computes_is_not(gateway: GatewayProcess) -> None:
+    """Neither says anything for longer than connections are trusted; gRPC's threads tell them
+    apart."""
+    arguments = [sys.executable, "-c", _BUSY_HOST, str(gateway.home), str(gateway.port)]
+    with (
+        gateway.session(GUEST, component="lr_9", roles=PAIR) as session,
+        gateway.session(GUEST, component="lr_10", roles=PAIR) as other,
+        subprocess.Popen(arguments, env=environment()) as busy,
+    ):
+        stopped = HostProcess(gateway, "lr_9", 1000)
+        try:
+            session.join()
+            stopped.expect("joined 0")
+            assert other.join() == 0
+            os.kill(stopped.process.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            answer = _in_background(lambda: other.receive("answer", HOST, timeout=60.0))
+            with pytest.raises(AttemptSupersededError, match="host 10000 was lost"):
+                session.receive("answer", HOST, [0], timeout=60.0)
+            assert 15 < time.monotonic() - began < 40
+            assert answer.result(60) == "well"
+            assert time.monotonic() - began > 35
+            assert other.identity.attempt == 0
+            other.finish()
+            assert busy.wait(10) == 0
+        finally:
+            stopped.kill()
+            busy.kill()
 
 
 class Wire:

@@ -11,8 +11,13 @@ from fate_flow.errors import ConfigurationError
 from fate_flow.federation.addresses import MAX_MESSAGE_BYTES
 from fate_flow.settings import Settings
 
-_KEEPALIVE_MS = 20_000
+#: When nothing has come for so long, the other side is asked whether it is there.
+_KEEPALIVE_MS = 10_000
+#: What TCP cannot deliver is noticed after so long.
 _KEEPALIVE_TIMEOUT_MS = 10_000
+#: A process that is there and silent (stopped, frozen) has so long to answer; gRPC's own
+#: threads answer, also while the process computes. 60 s by default.
+_PING_TIMEOUT_MS = 20_000
 _METADATA_BYTES = 65_536
 
 
@@ -83,6 +88,7 @@ def channel_options(tls: Tls | None = None) -> list[tuple[str, Any]]:
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 200),
         # Also the time that a connection has to come to be; a handshake takes its own.
@@ -108,6 +114,7 @@ def server_options() -> list[tuple[str, Any]]:
         # Finds tasks whose process is stopped or whose machine is gone.
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
