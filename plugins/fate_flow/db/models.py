@@ -34,6 +34,11 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def ms_between(start: int | None, end: int) -> int:
+    """Milliseconds that something took; a clock may have been set back meanwhile."""
+    return max(0, end - start) if start else 0
+
+
 def name_type(length: int) -> TypeEngine[str]:
     """A text that is compared exactly; MySQL would ignore case by default."""
     exact = mysql.VARCHAR(length, collation="utf8mb4_bin")
