@@ -135,6 +135,7 @@ def add_job(
                     f_train_runtime_conf="{}",
                     f_run_ip="127.0.0.1:9380",
                     f_status=status,
+                    f_start_time=None if status == "waiting" else 1,
                 )
             )
     session.flush()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fate_flow.api.components import StoredComponent, stored_component, unknown_job
@@ -16,6 +17,8 @@ from fate_flow.data.table import Table, TableStore
 from fate_flow.db.models import Job, JobDetail, row_to_dict
 from fate_flow.entities import Party, Plan
 from fate_flow.errors import FateFlowError, NotFoundError
+from fate_flow.jobs.states import open_jobs
+from fate_flow.jobs.telling import placement_of
 from fate_flow.models.store import ModelStore
 from fate_flow.settings import Settings
 from fate_flow.tracking import store as tracking
@@ -44,10 +47,17 @@ class Site:
 def job_list(session: Session, limit: int, before: int | None) -> dict[str, Any]:
     """The newest jobs, and where the next page begins (None at the end)."""
     found = recent_jobs(session, limit, before)
-    lines = [
-        {**job_line([row_to_dict(row) for row in rows]), "dag_id": dag_id_of(rows[0].f_job_id)}
-        for rows in found
-    ]
+    ids = [rows[0].f_job_id for rows in found]
+    wanted = select(JobDetail).where(JobDetail.f_job_id.in_(ids))
+    details = {detail.f_job_id: detail for detail in session.scalars(wanted)}
+    admitted = set(open_jobs(session, taken=True))
+    lines = []
+    for rows in found:
+        job_id = rows[0].f_job_id
+        line = job_line([row_to_dict(row) for row in rows], details.get(job_id))
+        line["dag_id"] = dag_id_of(job_id)
+        line["has_run"] = _has_run(line, admitted)
+        lines.append(line)
     return {"jobs": lines, "next": lines[-1]["created"] if len(lines) == limit else None}
 
 
@@ -58,6 +68,7 @@ def job_view(session: Session, settings: Settings, job_id: str) -> dict[str, Any
         NotFoundError: unknown job.
     """
     rows = _job_rows(session, job_id)
+    sites = _sites(job_id)
     tasks = tracking.task_dicts(session, tracking.query_tasks(session, {"job_id": job_id}))
     dag_id = dag_id_of(job_id)
     summary = job_summary(
@@ -65,9 +76,25 @@ def job_view(session: Session, settings: Settings, job_id: str) -> dict[str, Any
         session.get(JobDetail, job_id),
         _plan(settings, job_id),
         tasks,
+        sites,
     )
-    summary["job"]["airflow"] = f"dags/{dag_id}/runs/{job_id}"
+    line = summary["job"]
+    has_run = _has_run(line, open_jobs(session, taken=True))
+    line["airflow"] = f"dags/{dag_id}/runs/{job_id}" if has_run else None
     return summary
+
+
+def _has_run(line: Mapping[str, Any], admitted: Container[str]) -> bool:
+    """Whether Airflow knows the job: one that waits for a place or for other sites has no run."""
+    return line["started"] is not None or line["id"] in admitted
+
+
+def _sites(job_id: str) -> dict[str, str]:
+    """Party key -> name of its site, of a job's parties that are not here."""
+    placement = placement_of(job_id)
+    if placement is None:
+        return {}
+    return {party.key: name for name, parties in placement.sites.items() for party in parties}
 
 
 def _job_rows(session: Session, job_id: str) -> Sequence[Job]:
@@ -96,7 +123,9 @@ def component_view(site: Site, scope: TaskScope) -> dict[str, Any]:
     metrics = tracking.read_all_metrics(site.session, scope)
     model, meta = _model(site, component, party)
     table = _output_table(site, scope)
+    site_name = _sites(scope.job_id).get(party.key, "")
     task_path = f"tasks/{airflow_task_id(scope.component, party)}"
+    run_path = f"dags/{dag_id_of(scope.job_id)}/runs/{scope.job_id}"
     return {
         "component": scope.component,
         "module": component.module,
@@ -108,7 +137,8 @@ def component_view(site: Site, scope: TaskScope) -> dict[str, Any]:
         "model_meta": meta,
         "parameters": _parameters(site.settings, scope, party),
         "output": None if table is None else {"rows": table.count},
-        "airflow": f"dags/{dag_id_of(scope.job_id)}/runs/{scope.job_id}/{task_path}",
+        "site": site_name,
+        "airflow": None if site_name else f"{run_path}/{task_path}",
     }
 
 

@@ -22,9 +22,15 @@ _TASK_RANK = (
 )
 
 
-def job_line(rows: Sequence[Row]) -> dict[str, Any]:
-    """One job in the list of jobs, from its rows at this site (the initiator's first)."""
+def job_line(rows: Sequence[Row], detail: JobDetail | None = None) -> dict[str, Any]:
+    """One job in the list of jobs.
+
+    Args:
+        rows: of the job at this site, the initiator's first; at least one.
+        detail: this site's notes on the job.
+    """
     row = rows[0]
+    is_over = JobStatus(row["f_status"]).is_terminal
     conf = _document(row["f_runtime_conf"])
     initiator = conf.get("initiator") or {}
     parameters = conf.get("job_parameters") or {}
@@ -32,7 +38,8 @@ def job_line(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "id": row["f_job_id"],
         "status": row["f_status"],
-        "is_over": JobStatus(row["f_status"]).is_terminal,
+        "is_over": is_over,
+        "waits_for": "" if is_over else waits_for(detail),
         "progress": row["f_progress"] or 0,
         "kind": _kind(parameters, modules),
         "notes": row["f_description"] or "",
@@ -46,6 +53,11 @@ def job_line(rows: Sequence[Row]) -> dict[str, Any]:
         "started": row["f_start_time"],
         "ended": row["f_end_time"],
     }
+
+
+def waits_for(detail: JobDetail | None) -> str:
+    """What a job that spans sites waits for: another site, a person's yes, a free place."""
+    return (detail.reason or "") if detail is not None and detail.home else ""
 
 
 def _kind(parameters: Mapping[str, Any], modules: Sequence[str]) -> str:
@@ -73,6 +85,7 @@ def job_summary(
     detail: JobDetail | None,
     plan: Plan | None,
     tasks: Sequence[Row],
+    sites: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything above the component's own view.
 
@@ -81,14 +94,18 @@ def job_summary(
         detail: this site's notes on the job.
         plan: the compiled job; None when its files are gone.
         tasks: task rows with ``f_attempt``, ``f_message``, ``f_error``, ``f_task_progress``.
+        sites: party key -> name of its site, of parties that are not here.
     """
-    line = job_line(rows)
+    line = job_line(rows, detail)
     parameters = _document(rows[0]["f_runtime_conf"]).get("job_parameters") or {}
     line["model"] = _model(line, parameters)
     line["warnings"] = list(plan.warnings) if plan else []
     line["reason"] = _reason(line, detail)
     line["data"] = _data(plan)
-    return {"job": line, "components": _components(rows[0], plan, tasks, line["is_over"])}
+    components = _components(rows[0], plan, tasks, line["is_over"])
+    for party in (party for component in components for party in component["parties"]):
+        party["site"] = (sites or {}).get(f"{party['role']}_{party['party_id']}", "")
+    return {"job": line, "components": components}
 
 
 def _model(line: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, str] | None:

@@ -13,9 +13,10 @@ from starlette.testclient import TestClient
 from fate_flow.data.table import LABEL, SID, TableKind, TableSchema
 from fate_flow.db.models import JobDetail, TaskDetail
 from fate_flow.dsl.parser import compile_plan
+from fate_flow.entities import Party, Placement
 from fate_flow.models.proto.lr_model_meta_pb2 import LRModelMeta
 from fate_flow.models.proto.lr_model_param_pb2 import LRModelParam
-from fate_flow.operators.plans import write_plan
+from fate_flow.operators.plans import write_placement, write_plan
 from fate_flow.tracking import store as tracking
 from fate_flow.tracking.store import TaskScope
 from fate_flow.ui.assets import digest
@@ -86,6 +87,38 @@ def test_the_job(job: Site, client: TestClient) -> None:
     assert first["parties"][1]["message"] == "waiting for guest 9999"
     assert first["parties"][1]["attempt"] == 2
     assert second["status"] == "waiting"
+
+
+def _at_bank_b(site: Site) -> None:
+    """The job's host is at another site."""
+    guest, host = Party("guest", 9999), Party("host", 10000)
+    placement = Placement(
+        frozenset({guest}), guest, True, "", {guest: "00" * 32, host: "11" * 32}, {"bank-b": [host]}
+    )
+    write_placement(site.settings.jobs_dir, JOB_ID, placement)
+
+
+def test_a_job_that_waits_for_another_site(site: Site, client: TestClient) -> None:
+    """Its run is not there yet: a link to it would lead nowhere."""
+    text = "waiting for site bank-b: it waits for approval by its people"
+    with site.session() as session:
+        add_job(session, status="waiting")
+        session.add(JobDetail(f_job_id=JOB_ID, home="guest_9999", reason=text))
+    write_plan(site.settings.jobs_dir, JOB_ID, compile_plan(DSL, CONF))
+    _at_bank_b(site)
+    found = _get(client, DATA)["job"]
+    assert (found["status"], found["waits_for"], found["airflow"]) == ("waiting", text, None)
+    [line] = _get(client, "/ui/data")["jobs"]
+    assert (line["waits_for"], line["has_run"]) == (text, False)
+
+
+def test_what_stays_at_another_site(job: Site, client: TestClient) -> None:
+    _at_bank_b(job)
+    first = _get(client, DATA)["components"][0]
+    assert [party["site"] for party in first["parties"]] == ["", "bank-b"]
+    there = _get(client, f"{DATA}/dataio_0/host/10000")
+    assert (there["site"], there["airflow"]) == ("bank-b", None)
+    assert _get(client, TASK)["site"] == ""
 
 
 def test_a_component(job: Site, client: TestClient) -> None:

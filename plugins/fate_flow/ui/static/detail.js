@@ -79,7 +79,7 @@ export class Detail {
     const text = JSON.stringify([component, party, this.data?.airflow, party.is_over ? 0 : Math.floor(Date.now() / 1000)]);
     if (text === this.topText) return;
     this.topText = text;
-    const link = this.data && intoAirflow(el("a", { class: "button", "data-key": "log" }, "Log in Airflow"), this.data.airflow);
+    const link = this.data?.airflow && intoAirflow(el("a", { class: "button", "data-key": "log" }, "Log in Airflow"), this.data.airflow);
     const choices = component.parties.map((one) => ({ key: keyOf(one), label: keyOf(one), status: one.status }));
     replace(
       this.place.top,
@@ -93,7 +93,7 @@ export class Detail {
         party.started && link,
       ),
       el("div", { class: "party-row" }, choice("party", choices, keyOf(party), this.onParty), times(party)),
-      state(party, this.jobReason),
+      state(party, this.jobReason, component.upstream.length === 0),
     );
   }
 
@@ -162,6 +162,7 @@ export class Detail {
   }
 
   nothing(what) {
+    if (this.data.site) return `The ${what} of ${keyOf(this.party)}, if any, stays at its own site, ${this.data.site}. Only its state is known here.`;
     if (!this.party.is_over) return `No ${what} yet.`;
     return this.party.status === "success" ? `This component has no ${what} at this party.` : `No ${what}.`;
   }
@@ -220,7 +221,7 @@ function details(title, content, open) {
   return el("details", { class: "card", open }, el("summary", {}, title), content);
 }
 
-function state(party, jobReason) {
+function state(party, jobReason, isFirst) {
   const isRunning = party.status === "running";
   return [
     party.error && party.error !== jobReason && notice("bad", "Error: ", el("p", { class: "reason" }, party.error)),
@@ -232,7 +233,7 @@ function state(party, jobReason) {
         el("span", { class: "progress-text" }, `${Math.round((party.progress ?? 0) * 100)} %`),
       ),
     !party.is_over && party.message && el("p", { class: "message", role: "status" }, party.message),
-    party.status === "waiting" && el("p", { class: "quiet" }, "Waits for the components before it."),
+    party.status === "waiting" && !party.message && el("p", { class: "quiet" }, isFirst ? "Waits for the start of the job." : "Waits for the components before it."),
     party.status === "not run" && el("p", { class: "quiet" }, "The job ended before this task began."),
   ];
 }
@@ -240,6 +241,7 @@ function state(party, jobReason) {
 function times(party) {
   if (!party.started) return null;
   const items = [
+    ...(party.site ? [["site", party.site]] : []),
     ["started", moment(party.started)],
     ["duration", duration((party.ended ?? Date.now()) - party.started)],
     ["attempt", (party.attempt ?? 0) + 1],

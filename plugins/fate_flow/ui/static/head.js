@@ -15,7 +15,7 @@ export function head(job) {
       el("span", { class: "kind" }, job.kind),
       el("span", { class: "spacer" }),
       el("a", { href: document.body.dataset.root, class: "quiet-link", "data-key": "all-jobs" }, "All jobs"),
-      !isFramed && intoAirflow(el("a", { class: "quiet-link", "data-key": "run" }, "Run in Airflow"), job.airflow),
+      !isFramed && job.airflow && intoAirflow(el("a", { class: "quiet-link", "data-key": "run" }, "Run in Airflow"), job.airflow),
     ),
     el(
       "div",
@@ -26,7 +26,8 @@ export function head(job) {
     reason(job),
     job.warnings.length > 0 &&
       notice("warn", "Accepted with warnings", el("ul", {}, job.warnings.map((text) => el("li", {}, text)))),
-    job.status === "waiting" && notice("quiet", "", "The job waits for its turn; it starts by itself."),
+    job.status === "waiting" && notice("quiet", "", job.waits_for || "The job waits for its turn; it starts by itself."),
+    job.status !== "waiting" && job.waits_for && notice("warn", "", job.waits_for),
     definitions([
       ["initiator", `${job.initiator.role} ${job.initiator.party_id}`],
       ["parties", parties(job)],

@@ -35,7 +35,7 @@ function row(job) {
   const parties = job.roles.map(({ role, parties: ids }) => `${role} ${ids.join(", ")}`).join(" · ");
   const took = job.started ? (job.ended ?? Date.now()) - job.started : null;
   return [
-    { value: job.id, node: isFramed ? intoAirflow(link, tab) : link },
+    { value: job.id, node: isFramed && job.has_run ? intoAirflow(link, tab) : link },
     { value: job.status, node: badge(job.status) },
     job.kind,
     { value: job.progress, node: job.is_over ? `${job.progress} %` : progressBar(job.progress, `progress of job ${job.id}`) },
@@ -43,7 +43,7 @@ function row(job) {
     parties,
     { value: job.created, node: moment(job.created) },
     { value: took, node: duration(took) },
-    job.notes,
+    [job.waits_for, job.notes].filter(Boolean).join("; "),
   ];
 }
 
