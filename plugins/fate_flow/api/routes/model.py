@@ -115,6 +115,11 @@ class StoreBody(ModelBody):
     store_address: Object | None = None
 
 
+Stored = Annotated[StoreBody, body_of(StoreBody)]
+_REDIS = {"storage": "redis", "host": "127.0.0.1"}
+_STORE_DOCS = docs(StoreBody, {**_MODEL, "store_address": _REDIS})
+
+
 def _submit_operation(session: Session, settings: Settings, name: str, body: StoreBody) -> Response:
     """A job of one component of the party ``local 0``."""
     from fate_flow.jobs import service
@@ -138,17 +143,8 @@ def _submit_operation(session: Session, settings: Settings, name: str, body: Sto
 
 
 @router.get("/store", dependencies=[can_write], include_in_schema=False)
-@router.post(
-    "/store",
-    dependencies=[can_write],
-    **docs(StoreBody, {**_MODEL, "store_address": {"storage": "redis", "host": "127.0.0.1"}}),
-)
-def store(
-    body: Annotated[StoreBody, body_of(StoreBody)],
-    session: DbSession,
-    settings: SiteSettings,
-    models: Models,
-) -> Response:
+@router.post("/store", dependencies=[can_write], **_STORE_DOCS)
+def store(body: Stored, session: DbSession, settings: SiteSettings, models: Models) -> Response:
     """Submit a job that puts the model's archive into the store."""
     if not models.exists(body.model_id, body.model_version):
         raise no_model(body.model_id, body.model_version)
@@ -156,17 +152,8 @@ def store(
 
 
 @router.get("/restore", dependencies=[can_write], include_in_schema=False)
-@router.post(
-    "/restore",
-    dependencies=[can_write],
-    **docs(StoreBody, {**_MODEL, "store_address": {"storage": "redis", "host": "127.0.0.1"}}),
-)
-def restore(
-    body: Annotated[StoreBody, body_of(StoreBody)],
-    session: DbSession,
-    settings: SiteSettings,
-    models: Models,
-) -> Response:
+@router.post("/restore", dependencies=[can_write], **_STORE_DOCS)
+def restore(body: Stored, session: DbSession, settings: SiteSettings, models: Models) -> Response:
     """Submit a job that fetches the model's archive from the store."""
     if models.folder(body.model_id, body.model_version).exists():
         raise already_there(body.model_id, body.model_version)
