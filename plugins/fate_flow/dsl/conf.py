@@ -56,6 +56,7 @@ def read_conf(document: Any, report: Report, root: str = "job_runtime_conf") -> 
         for key in ("role_parameters", "algorithm_parameters"):
             if key in conf and conf[key] is None:
                 conf[key] = {}
+        _leave_out_empty_roles(conf, f"{root}.role", report)
     report.add(*schema.check(conf, "job_runtime_conf", root))
     if not isinstance(conf, dict):
         return Conf(root)
@@ -73,6 +74,15 @@ def read_conf(document: Any, report: Report, root: str = "job_runtime_conf") -> 
         _objects(conf.get("role_parameters")),
         _objects(conf.get("algorithm_parameters")),
     )
+
+
+def _leave_out_empty_roles(conf: dict[str, Any], path: str, report: Report) -> None:
+    """``"arbiter": []`` is a role without parties, as when it is not there."""
+    roles = _object(conf.get("role"))
+    for role in [role for role, ids in roles.items() if ids == []]:
+        if len(roles) > 1:
+            report.warn(f"{path}.{role}", "an empty list, so the job has no such role")
+            del roles[role]
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from fate_flow.dsl.document import DATA_TYPES, Node
-from fate_flow.dsl.report import Report, did_you_mean
+from fate_flow.dsl.report import Report, did_you_mean, shown
 
-_NAME = re.compile(r"[\w-]+")
+#: Names of components are names of folders, of tasks in Airflow and of streams between sites.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _MAX_NAME = 100
+#: An alias is the name of a folder of the model cache.
+_ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_#.-]{0,199}")
 NAME_RULE = (
     "component's name should be format of name_index, index is start from 0 and be consecutive "
     "for same module"
@@ -25,7 +28,7 @@ LOOP = "component dependencies form loop, please check"
 
 
 def check_names(nodes: Sequence[Node], report: Report) -> None:
-    """``<prefix>_<index>``: per prefix the indexes 0, 1, 2, … and one module."""
+    """``<prefix>_<index>``: per prefix the indexes 0, 1, 2, … and one module; aliases, too."""
     by_prefix: dict[str, list[tuple[int, Node]]] = {}
     for node in nodes:
         prefix, separator, index = node.name.rpartition("_")
@@ -37,12 +40,18 @@ def check_names(nodes: Sequence[Node], report: Report) -> None:
             report.problem(
                 node.path,
                 f"the name {node.name[:_MAX_NAME]!r} cannot be used",
-                f"letters, digits, '_' and '-', at most {_MAX_NAME} of them",
+                f"letters a to z, digits, '_' and '-', at most {_MAX_NAME} of them",
             )
         else:
             by_prefix.setdefault(prefix, []).append((int(index), node))
     for prefix, group in by_prefix.items():
         _check_prefix(prefix, group, report)
+    for node in nodes:
+        for alias in node.output_model[:1]:  # only the first is ever stored under
+            if not _ALIAS.fullmatch(alias):
+                allowed = "1 to 200 of letters a to z, digits, '_', '-', '.', '#'"
+                message = f"the alias {shown(alias)} cannot be used"
+                report.problem(f"{node.path}.output.model[0]", message, allowed)
 
 
 def _check_prefix(prefix: str, group: list[tuple[int, Node]], report: Report) -> None:

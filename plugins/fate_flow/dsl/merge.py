@@ -117,9 +117,14 @@ class Merger:
                 self.report.warn(problem.path, problem.message, problem.hint)
 
     def _pick(self, party: Party, index: int) -> Pick:
-        count = len(self.conf.roles[party.role])
+        count, first = len(self.conf.roles[party.role]), self.conf.roles[party.role][0]
 
         def pick(value: Any, path: str) -> tuple[Any, str] | None:
+            if isinstance(value, str) and len(value) == 1:
+                # FATE-Flow 1.4 takes a text for the list of its characters, one per party.
+                text = "found a text of one character, read as the list of one entry"
+                self.report.warn(path, f"{text}, for {party.role} {first}")
+                value = [value]
             if not isinstance(value, list):
                 allowed = f"a list with one entry per party of role {party.role}"
                 hint = f"use a list of {count}, or algorithm_parameters for all parties"

@@ -70,7 +70,10 @@ def compile_plan(job_dsl: Any, runtime_conf: Any) -> Plan:
     check_names_used(nodes, conf, report)
     args = read_job_args(conf, report)
     check_data_keys(nodes, conf, args, report)
-    parameters = _merged(order or nodes, conf, report)
+    names = {node.name for node in nodes}
+    # What a component takes over is judged at its maker; its own parameters have no effect.
+    own = [node for node in order or nodes if _maker(node) not in names]
+    parameters = _merged(own, conf, report)
     _take_over(order, conf, parameters, report)
     report.raise_if_any()
     return _plan(order, nodes, conf, conf, parameters, args, report)
@@ -131,6 +134,11 @@ def _merged(
     return {node.name: merger.component(node) for node in nodes}
 
 
+def _maker(node: Node) -> str | None:
+    """Whose configuration the component runs with; None: its own. Of several models the last."""
+    return source_of(node.model[-1]) if node.model else None
+
+
 def _take_over(
     order: Sequence[Node],
     conf: Conf,
@@ -139,7 +147,7 @@ def _take_over(
 ) -> None:
     """A component with ``input.model`` runs with the configuration of the model's maker."""
     for node in order:
-        maker = source_of(node.model[-1]) if node.model else None
+        maker = _maker(node)
         if maker is None or maker not in parameters:
             continue
         parameters[node.name] = plain_copy(parameters[maker])

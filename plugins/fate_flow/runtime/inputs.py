@@ -82,7 +82,9 @@ class InputResolver:
         return self.tables.open(*address) if self.tables.exists(*address) else None
 
     def _models(self, references: Sequence[str]) -> dict[str, ModelBuffers]:
+        """Buffers by component; an alias that was never filled is left out beside one that was."""
         found: dict[str, ModelBuffers] = {}
+        missing: dict[str, NotFoundError] = {}
         for reference in references:
             parts = reference.split(".")
             if len(parts) == 3 and parts[0] == PIPELINE:
@@ -93,7 +95,9 @@ class InputResolver:
             try:
                 found[component] = self.models.load(*self.model_address, component, alias)
             except NotFoundError as error:
-                raise NotFoundError(
-                    f"{self.party} has no model {alias!r} of {component}: {error.message}"
-                ) from None
+                text = f"{self.party} has no model {alias!r} of {component}: {error.message}"
+                missing.setdefault(component, NotFoundError(text))
+        for component, absent in missing.items():
+            if component not in found:
+                raise absent
         return found

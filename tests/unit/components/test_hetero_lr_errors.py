@@ -95,6 +95,12 @@ def test_several_hosts_need_weight_diff(tmp_path: Path) -> None:
     example = Example(tmp_path, hosts=2)
     with pytest.raises(UnsupportedError, match=r"Multiple host situation.*weight_diff"):
         example.run(early_stop="diff")
+    two = {"guest": [1], "host": [2, 3], "arbiter": [4]}
+    (problem,) = HeteroLogisticParam.from_conf({"early_stop": "abs"}).check_roles(two)
+    assert problem.path == "early_stop"
+    assert "Multiple host situation" in problem.message
+    assert not list(HeteroLogisticParam.from_conf({"early_stop": "weight_diff"}).check_roles(two))
+    assert not list(HeteroLogisticParam().check_roles({**two, "host": [2]}))
 
 
 def test_early_stopping_needs_validation_data_on_both_sides(tmp_path: Path) -> None:

@@ -85,6 +85,20 @@ def test_a_component_with_a_model_runs_with_its_makers_parameters() -> None:
     assert "role_parameters.guest.learn_2: learn_2 runs with the parameters of learn_1" in text
 
 
+def test_what_is_taken_over_is_judged_at_its_maker() -> None:
+    """77 iterations are refused with several hosts; what has no effect is not refused."""
+    dsl, conf = jobs.dsl(), jobs.conf()
+    dsl["components"]["learn_1"] = {
+        "module": "Learn",
+        "input": {"data": {"eval_data": ["read_0.train"]}, "model": ["learn_0.learned"]},
+        "output": {"data": ["scores"]},
+    }
+    conf["algorithm_parameters"]["learn_1"] = {"max_iter": 77, "alpha": "none"}
+    assert "learn_1 runs with the parameters of learn_0" in "\n".join(
+        compile_plan(dsl, conf).warnings
+    )
+
+
 def test_an_isometric_model_changes_no_parameters() -> None:
     dsl, conf = jobs.dsl(), jobs.conf()
     dsl["components"]["judge_0"]["input"]["isometric_model"] = ["learn_0.learned"]
@@ -137,7 +151,7 @@ def test_a_short_key_and_stepwise_with_several_hosts_are_seen_at_submission() ->
     short = HeteroLogisticParam.from_conf({"encrypt_param": {"key_length": 1024}})
     assert [doubt.path for doubt in short.doubts()] == ["encrypt_param.key_length"]
     assert not list(HeteroLogisticParam().doubts())
-    step = {"stepwise_param": {"need_stepwise": True}}
+    step = {"stepwise_param": {"need_stepwise": True}, "early_stop": "weight_diff"}
     chosen = HeteroLogisticParam.from_conf(step)
     found = list(chosen.check_roles({"guest": [1], "host": [2, 3], "arbiter": [4]}))
     assert [problem.path for problem in found] == ["stepwise_param.need_stepwise"]

@@ -100,6 +100,10 @@ WARNINGS: list[tuple[Change, str]] = [
     (lambda d, c: c["job_parameters"].update(work_mod=1), "unknown job parameter"),
     (lambda d, c: c["job_parameters"].update(timeout=-1), "the default timeout applies"),
     (lambda d, c: d.update(components=[]), "the job has no components"),
+    (
+        lambda d, c: c["role"].update(local=[]),
+        "role.local: an empty list, so the job has no such role",
+    ),
     (lambda d, c: d["components"]["judge_0"].update(input=["a"]), "found a list of 1, it has no"),
     (
         lambda d, c: d["components"]["read_0"]["output"].update(data="train"),
@@ -118,6 +122,27 @@ def test_keys_of_the_command_line_have_no_effect() -> None:
     conf.update(function="submit_job", config="/a", dsl="/b", local={"role": "host"}, notes=1)
     plan = compile_plan(jobs.dsl(), conf)
     assert plan == compile_plan(jobs.dsl(), jobs.conf())
+
+
+def test_a_role_with_an_empty_list_is_as_if_it_were_not_there() -> None:
+    conf = jobs.conf()
+    conf["role"]["local"] = []
+    plan, other = compile_plan(jobs.dsl(), conf), compile_plan(jobs.dsl(), jobs.conf())
+    assert plan.roles == other.roles
+    assert plan.components == other.components
+
+
+def test_a_text_of_one_character_is_the_list_of_its_characters() -> None:
+    conf = jobs.conf()
+    conf["role_parameters"]["guest"]["read_0"]["label_name"] = "t"
+    conf["role_parameters"]["host"]["read_0"] = {"label_name": "u"}
+    plan = compile_plan(jobs.dsl(), conf)
+    names = {
+        party: values["ReadTestParam"]["label_name"]
+        for party, values in plan.component("read_0").parameters.items()
+    }
+    assert names == {"guest_9999": "t", "host_10000": "u", "host_10001": "y"}
+    assert "guest.read_0.label_name: found a text of one character" in "\n".join(plan.warnings)
 
 
 def test_party_ids_as_texts() -> None:

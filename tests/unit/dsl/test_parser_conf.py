@@ -60,7 +60,18 @@ CONF_PROBLEMS: list[tuple[str, Change, str, str]] = [
     ),
     ("party id is true", lambda d, c: c["role"].update(guest=[True]), "role.guest[0]", "true"),
     ("negative id", lambda d, c: c["role"].update(guest=[-1]), "role.guest[0]", "found -1"),
-    ("empty role", lambda d, c: c["role"].update(arbiter=[]), "role.arbiter", "an empty list"),
+    (
+        "empty list of a role that a module needs",
+        lambda d, c: c["role"].update(arbiter=[]),
+        "role",
+        "learn_0 (Learn) needs role arbiter",
+    ),
+    (
+        "empty list of the only role",
+        lambda d, c: c.update(role={"guest": []}),
+        "role.guest",
+        "an empty list",
+    ),
     (
         "party twice",
         lambda d, c: c["role"].update(host=[10000, "10000"]),
@@ -125,7 +136,7 @@ CONF_PROBLEMS: list[tuple[str, Change, str, str]] = [
     ),
     (
         "scalar where a list per party is wanted",
-        lambda d, c: c["role_parameters"]["guest"]["read_0"].update(label_name="y"),
+        lambda d, c: c["role_parameters"]["guest"]["read_0"].update(label_name="yy"),
         "role_parameters.guest.read_0.label_name",
         "a list with one entry per party of role guest",
     ),

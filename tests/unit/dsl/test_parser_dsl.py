@@ -91,6 +91,12 @@ DSL_PROBLEMS: list[tuple[str, Change, str, str]] = [
         "get input model failed",
     ),
     (
+        "alias that is no folder name",
+        lambda d, c: d["components"]["read_0"]["output"].update(model=["a/b"]),
+        "read_0.output.model[0]",
+        "the alias 'a/b' cannot be used",
+    ),
+    (
         "need_deploy is a text",
         lambda d, c: d["components"]["read_0"].update(need_deploy="false"),
         "read_0.need_deploy",
@@ -133,6 +139,9 @@ def rename(old: str, new: str) -> Change:
         ("../judge_0", "cannot be used"),
         ("ju dge_0", "cannot be used"),
         ("j" * 120 + "_0", "cannot be used"),
+        ("-judge_0", "cannot be used"),
+        ("Bewährung_0", "letters a to z"),
+        ("评估_0", "cannot be used"),
         ("learn_1", "same modules should have the same name"),
     ],
 )

@@ -27,7 +27,7 @@ class Models:
 
     def load(self, *address: str) -> dict[str, bytes]:
         self.asked.append(address)
-        if address[2] == "absent_0":
+        if address[2] == "absent_0" or address[3] == "unfilled":
             raise NotFoundError("no such folder")
         return {"Meta": "/".join(address).encode()}
 
@@ -146,3 +146,11 @@ def test_a_model_that_is_missing_names_party_and_alias(tmp_path: Path) -> None:
     world = World(tmp_path, component("x_0", model=("absent_0.lr",)))
     with pytest.raises(NotFoundError, match="guest 9999 has no model 'lr' of absent_0"):
         world.resolve("x_0")
+
+
+def test_an_alias_that_was_never_filled_is_left_out_beside_one_that_was(tmp_path: Path) -> None:
+    """Predict DSLs name every alias of ``output.model``; only the first has a model."""
+    world = World(tmp_path, component("x_0", model=("pipeline.lr_0.lr", "pipeline.lr_0.unfilled")))
+    assert set(world.resolve("x_0").model) == {"lr_0"}
+    with pytest.raises(NotFoundError, match="has no model 'unfilled' of lr_0"):
+        World(tmp_path, component("x_0", model=("pipeline.lr_0.unfilled",))).resolve("x_0")

@@ -16,6 +16,7 @@ from fate_flow.components.common_params import (
     StepwiseParam,
 )
 from fate_flow.errors import Problem
+from fate_flow.ml.convergence import LOSS_RULES
 from fate_flow.ml.evaluation import TRAINING_METRICS, metric_problems, resolve_metrics
 from fate_flow.ml.optimizers import OPTIMIZERS, LearningRate
 from fate_flow.ml.regularization import Penalty
@@ -31,6 +32,12 @@ from fate_flow.runtime.params import (
     one_of,
     param,
     text,
+)
+
+#: The loss needs products of two parties' scores.
+NO_LOSS = (
+    "Multiple host situation, loss early stop function is not available. "
+    "You should use 'weight_diff' instead"
 )
 
 #: Shortest and longest key that is accepted.
@@ -84,6 +91,9 @@ class HeteroLogisticParam(Param):
             )
 
     def check_roles(self, roles: Mapping[str, Sequence[int]]) -> Iterator[Problem]:
+        hosts = len(roles.get("host", ()))
+        if hosts > 1 and self.early_stop in LOSS_RULES:
+            yield Problem("early_stop", f"{NO_LOSS}, found {self.early_stop} with {hosts} hosts")
         if not self.cv_param.need_cv:  # cross validation comes first and selects nothing
             for problem in self.stepwise_param.check_roles(roles):
                 yield replace(problem, path=f"stepwise_param.{problem.path}")

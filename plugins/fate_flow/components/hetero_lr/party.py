@@ -18,7 +18,7 @@ from fate_flow.components.hetero_lr.model import (
     read,
     restore,
 )
-from fate_flow.components.hetero_lr.params import HeteroLogisticParam
+from fate_flow.components.hetero_lr.params import NO_LOSS, HeteroLogisticParam
 from fate_flow.components.hetero_lr.rows import KeyRing
 from fate_flow.components.learner import FitScope, Share, StepwiseLearner, in_flow
 from fate_flow.components.one_vs_rest import (
@@ -171,8 +171,7 @@ class HeteroLRParty(StepwiseLearner[HeteroLogisticParam]):
         """
         if not self.has_loss and self.param.early_stop in LOSS_RULES:
             raise UnsupportedError(
-                "Multiple host situation, loss early stop function is not available. "
-                "You should use 'weight_diff' instead",
+                NO_LOSS,
                 remedy=f"Set early_stop of {self.context.identity.component} to weight_diff",
             )
 
