@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from fate_flow.components.hetero_feature_binning.params import FeatureBinningParam
+from fate_flow.components.stored import read_pair
 from fate_flow.entities import Party
-from fate_flow.errors import DataError
 from fate_flow.ml.binning_iv import InformationValue
 from fate_flow.ml.quantile import FloatArray
 from fate_flow.models.proto.feature_binning_meta_pb2 import FeatureBinningMeta, TransformMeta
-from fate_flow.models.proto.feature_binning_param_pb2 import (
-    FeatureBinningParam as ParamMessage,
-)
+from fate_flow.models.proto.feature_binning_param_pb2 import FeatureBinningParam as ParamMessage
 from fate_flow.models.proto.feature_binning_param_pb2 import FeatureBinningResult, IVParam
 from fate_flow.runtime.context import ModelBuffers
 
@@ -96,14 +94,13 @@ def read_model(buffers: ModelBuffers) -> BinningModel:
     Raises:
         DataError: the buffers are not those of a binning.
     """
-    try:
-        meta = FeatureBinningMeta.FromString(buffers[META_NAME])
-        param = ParamMessage.FromString(buffers[PARAM_NAME])
-    except (KeyError, DecodeError):
-        raise DataError(
-            f"the model is not a feature binning; it has {sorted(buffers)}",
-            remedy="Connect the output.model of a HeteroFeatureBinning",
-        ) from None
+    meta, param = read_pair(
+        buffers,
+        FeatureBinningMeta,
+        ParamMessage,
+        what="feature binning",
+        module="HeteroFeatureBinning",
+    )
     header = tuple(param.header)
     columns = cast("Mapping[str, IVParam]", param.binning_result.binning_result)
     in_order = [name for name in header if name in columns]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from fate_flow.components.hetero_feature_selection.filters import FilterResult, Judgement
 from fate_flow.components.hetero_feature_selection.params import FeatureSelectionParam
-from fate_flow.errors import DataError
+from fate_flow.components.stored import read_pair
 from fate_flow.models.proto.feature_selection_meta_pb2 import (
     FeatureSelectionMeta,
     IVPercentileSelectionMeta,
@@ -25,9 +25,7 @@ from fate_flow.models.proto.feature_selection_param_pb2 import (
     HostColNames,
     LeftCols,
 )
-from fate_flow.models.proto.feature_selection_param_pb2 import (
-    FeatureSelectionParam as ParamMessage,
-)
+from fate_flow.models.proto.feature_selection_param_pb2 import FeatureSelectionParam as ParamMessage
 from fate_flow.runtime.context import ModelBuffers
 
 META_NAME = "FeatureSelectionMeta"
@@ -77,14 +75,13 @@ def read_model(buffers: ModelBuffers) -> SelectionModel:
     Raises:
         DataError: the buffers are not those of a selection.
     """
-    try:
-        meta = FeatureSelectionMeta.FromString(buffers[META_NAME])
-        param = ParamMessage.FromString(buffers[PARAM_NAME])
-    except (KeyError, DecodeError):
-        raise DataError(
-            f"the model is not a feature selection; it has {sorted(buffers)}",
-            remedy="Connect the output.model of a HeteroFeatureSelection",
-        ) from None
+    meta, param = read_pair(
+        buffers,
+        FeatureSelectionMeta,
+        ParamMessage,
+        what="feature selection",
+        module="HeteroFeatureSelection",
+    )
     header = tuple(param.header)
     left = [name for name in header if param.final_left_cols.left_cols.get(name)]
     results = [_read_filter(result) for result in param.results]
