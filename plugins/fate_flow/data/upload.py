@@ -109,15 +109,7 @@ def upload(
     report = progress or (lambda share: None)
     with ExitStack() as stack:
         stack.enter_context(store.lock(namespace, name))
-        before = store.open(namespace, name) if store.exists(namespace, name) else None
-        if before is not None and before.count and drop == REFUSE:
-            raise DataError(
-                f"The data table already exists, table data count:{before.count}.If you still want"
-                " to continue uploading, please add the parameter -drop. 0 means not to delete and"
-                " continue uploading, 1 means to upload again after deleting the table"
-            )
-        if drop == DESTROY_FIRST or (before is not None and not before.count):
-            before = None
+        before = _rows_to_keep(store, namespace, name, drop)
         scratch = files.new_scratch(store.root)
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         reader = _Reader(file, head, delimiter, block_bytes, scratch)
@@ -129,6 +121,24 @@ def upload(
         if in_version:
             schema = _with_version(schema, before, namespace, name)
         return _store(store, namespace, name, schema, partitions, before, reader, report)
+
+
+def _rows_to_keep(store: TableStore, namespace: str, name: str, drop: int) -> Table | None:
+    """The table that the file's rows are added to; None to begin anew.
+
+    Raises:
+        DataError: the table has rows, and ``drop`` is 2.
+    """
+    before = store.open(namespace, name) if store.exists(namespace, name) else None
+    if before is None or not before.count:
+        return None
+    if drop == REFUSE:
+        raise DataError(
+            f"The data table already exists, table data count:{before.count}.If you still want"
+            " to continue uploading, please add the parameter -drop. 0 means not to delete and"
+            " continue uploading, 1 means to upload again after deleting the table"
+        )
+    return None if drop == DESTROY_FIRST else before
 
 
 def _check_arguments(partitions: int, delimiter: str, drop: int) -> None:
