@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import grpc
 from airflow.providers.grpc.hooks.grpc import GrpcHook
@@ -26,6 +28,11 @@ log = logging.getLogger("fate_flow.sites")
 #: Connection of the site's own gateway, looked up in the environment only: each task
 #: would otherwise ask the API server for a connection that hardly any site has.
 LOCAL_GATEWAY = "fate_flow_gateway"
+#: How long an answer of a secrets backend counts: the list of peers is read every few seconds,
+#: and a vault may limit or bill its reads.
+BACKEND_SECONDS = 60.0
+#: By backend and connection: when it was asked, and the address, None when it knows none.
+_answers: WeakKeyDictionary[Any, dict[str, tuple[float, str | None]]] = WeakKeyDictionary()
 
 
 class FatePeerHook(GrpcHook):
@@ -91,30 +98,59 @@ def peer_address(session: Session, conn_id: str) -> str:
     """``host:port`` of a peer's connection, empty without one.
 
     Looked for where Airflow does: secrets backends and environment before the database.
-    The database is read in ``session``, so that what it has just written is seen.
+    The database is read in ``session``, so that what it has just written is seen; what a
+    secrets backend said is believed for :data:`BACKEND_SECONDS`.
     """
     from airflow.configuration import ensure_secrets_loaded
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
     from airflow.secrets.metastore import MetastoreBackend
 
     for backend in ensure_secrets_loaded():
         if isinstance(backend, MetastoreBackend):
             continue
-        try:
-            found = backend.get_connection(conn_id=conn_id)
-        except Exception:
-            # As Airflow does: a backend that fails must not hide the next one.
-            log.warning("a secrets backend failed to look up %s", conn_id, exc_info=True)
-            continue
+        if isinstance(backend, EnvironmentVariablesBackend):
+            found = _ask(backend, conn_id, None)
+        else:
+            found = _asked(backend, conn_id)
         if found is not None:
-            return _host_and_port(found)
+            return found
     row = _connection_row(session, conn_id)
     return "" if row is None else _host_and_port(row)
+
+
+def forget_addresses() -> None:
+    """Ask the secrets backends again at the next look."""
+    _answers.clear()
+
+
+def _asked(backend: Any, conn_id: str) -> str | None:
+    """The answer of a backend, asked again only when the last one is old."""
+    known = _answers.setdefault(backend, {})
+    asked_at, last = known.get(conn_id, (float("-inf"), None))
+    if time.monotonic() - asked_at < BACKEND_SECONDS:
+        return last
+    # One that fails now does not make a peer's address another one.
+    found = _ask(backend, conn_id, last)
+    known[conn_id] = (time.monotonic(), found)
+    return found
+
+
+def _ask(backend: Any, conn_id: str, otherwise: str | None) -> str | None:
+    """``host:port`` as a backend knows it; None: it knows no such connection."""
+    try:
+        found = backend.get_connection(conn_id=conn_id)
+    except Exception:
+        # As Airflow does: a backend that fails must not hide the next one.
+        log.warning("a secrets backend failed to look up %s", conn_id, exc_info=True)
+        return otherwise
+    return None if found is None else _host_and_port(found)
 
 
 def store_address(session: Session, conn_id: str, address: str, description: str) -> None:
     """Write a peer's Airflow connection in the transaction of ``session``."""
     from airflow.models.connection import Connection as StoredConnection
 
+    forget_addresses()
     host, _, port = address.rpartition(":")
     row = _connection_row(session, conn_id)
     if row is None:
@@ -125,6 +161,7 @@ def store_address(session: Session, conn_id: str, address: str, description: str
 
 
 def delete_address(session: Session, conn_id: str) -> None:
+    forget_addresses()
     row = _connection_row(session, conn_id)
     if row is not None:
         session.delete(row)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from fate_flow.errors import FateFlowError
 from fate_flow.federation.admin import GatewayAdmin
+from fate_flow.operators.hooks import forget_addresses
 from fate_flow.sites import peers
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def check(session: Session, settings: Settings, name: str, *, size: int = DEFAUL
         FateFlowError: no such peer, or the own gateway does not answer.
     """
     size = max(1, min(size, MAX_BYTES))
+    # Whoever checks may have just changed an address in a secrets backend.
+    forget_addresses()
     with GatewayAdmin.of(settings, timeout=_SECONDS) as gateway:
         # A peer that was added a moment ago may not be known there yet.
         gateway.set_peers(peers.peer_table(session))
