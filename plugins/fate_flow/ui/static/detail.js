@@ -162,7 +162,7 @@ export class Detail {
   }
 
   nothing(what) {
-    if (this.data.site) return `The ${what} of ${keyOf(this.party)}, if any, stays at its own site, ${this.data.site}. Only its state is known here.`;
+    if (this.data.site) return `Not known here: ${what} of ${keyOf(this.party)} stays at the site ${this.data.site}.`;
     if (!this.party.is_over) return `No ${what} yet.`;
     return this.party.status === "success" ? `This component has no ${what} at this party.` : `No ${what}.`;
   }
@@ -234,6 +234,7 @@ function state(party, jobReason, isFirst) {
       ),
     !party.is_over && party.message && el("p", { class: "message", role: "status" }, party.message),
     party.status === "waiting" && !party.message && el("p", { class: "quiet" }, isFirst ? "Waits for the start of the job." : "Waits for the components before it."),
+    party.site && el("p", { class: "quiet" }, `Runs at the site ${party.site}; metrics, model and output data stay there.`),
     party.status === "not run" && el("p", { class: "quiet" }, "The job ended before this task began."),
   ];
 }
