@@ -15,22 +15,14 @@ from fate_flow.cli.client import main as fate_flow_client
 from fate_flow.data.table import SID, VALUE, TableKind, TableSchema
 from tests.support.local_jobs import keep_jobs_waiting, run_job
 from tests.support.serving import http_server
+from tests.support.site import DSL as INTERSECTION
 from tests.support.site import Site
 from tests.unit.api.test_job_routes import post
 
 ROWS = 60
 DSL: dict[str, Any] = {
     "components": {
-        "dataio_0": {
-            "module": "DataIO",
-            "input": {"data": {"data": ["args.train_data"]}},
-            "output": {"data": ["train"], "model": ["dataio"]},
-        },
-        "intersection_0": {
-            "module": "Intersection",
-            "input": {"data": {"data": ["dataio_0.train"]}},
-            "output": {"data": ["train"]},
-        },
+        **INTERSECTION["components"],
         "scale_0": {
             "module": "FeatureScale",
             "input": {"data": {"data": ["intersection_0.train"]}},
