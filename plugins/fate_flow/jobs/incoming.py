@@ -19,7 +19,7 @@ from fate_flow.entities import ROLES, JobStatus, Party, Placement, TaskStatus
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError, ProtocolError
 from fate_flow.federation.addresses import check_name
 from fate_flow.federation.peers import Peer
-from fate_flow.jobs import admission, progress, states, telling
+from fate_flow.jobs import admission, clocks, progress, states, telling
 from fate_flow.jobs.agreement import (
     Proposal,
     Take,
@@ -130,7 +130,7 @@ def apply_state(session: Session, job_id: str, detail: JobDetail, body: Body) ->
     detail.seen = json.dumps({**seen, "home": version})
     placement = telling.require_placement(job_id)
     away = {party for parties in placement.sites.values() for party in parties}
-    _store_tasks(session, job_id, body.get("tasks"), away)
+    _store_tasks(session, job_id, body, away)
     if take is Take.END:
         _obey(session, job_id, status, body, placement)
         return
@@ -171,7 +171,7 @@ def report(session: Session, settings: Settings, peer_name: str, body: Body) -> 
         # It may not have heard yet.
         telling.tell(session, job_id)
         return
-    changed = _store_tasks(session, job_id, body.get("tasks"), set(placement.sites[peer_name]))
+    changed = _store_tasks(session, job_id, body, set(placement.sites[peer_name]))
     if any(task_status is TaskStatus.RUNNING for _, task_status in changed):
         states.start_job(session, job_id)
     for component, task_status in changed:
@@ -220,7 +220,8 @@ def query(session: Session, settings: Settings, peer_name: str, body: Body) -> A
         job_id = _of_member(session, peer_name, body)[0]
     except NotFoundError:
         return {"known": False}
-    return {"known": True, "state": telling.state_of(session, job_id)}
+    state = {**telling.state_of(session, job_id), delivery.SENT_AT: now_ms()}
+    return {"known": True, "state": state}
 
 
 HANDLERS: Mapping[str, Callable[[Session, Any, str, Body], Any]] = {
@@ -292,9 +293,10 @@ def _offer(body: Body) -> Offer:
 
 
 def _store_tasks(
-    session: Session, job_id: str, entries: Any, allowed: set[Party]
+    session: Session, job_id: str, body: Body, allowed: set[Party]
 ) -> list[tuple[str, TaskStatus]]:
     """Rows of other sites' tasks; (component, status) of those whose status has changed."""
+    entries, ahead_ms = body.get("tasks"), clocks.ahead(body)
     if not isinstance(entries, list) or len(entries) > 100_000:
         raise ProtocolError("a list of tasks cannot be read")
     plan = read_plan(site_settings.current().jobs_dir, job_id)
@@ -306,10 +308,17 @@ def _store_tasks(
         component, party = _text(entry.get("component")), _party(entry)
         if (component, party) in known:
             status = _enum(TaskStatus, entry.get("status"))
-            if _store_task(session, job_id, component, party, status, entry):
+            told = {**entry, **_times(entry, ahead_ms)}
+            if _store_task(session, job_id, component, party, status, told):
                 changed.append((component, status))
     session.flush()
     return changed
+
+
+def _times(entry: Body, ahead_ms: int) -> dict[str, int | None]:
+    """Times of a task, by this site's clock."""
+    moments = {name: clocks.here(entry.get(name), ahead_ms) for name in telling.TASK_MOMENTS}
+    return {**moments, "elapsed": clocks.duration(entry.get("elapsed"))}
 
 
 def _store_task(
@@ -332,10 +341,9 @@ def _store_task(
         session.add(row)
     if is_change:
         row.f_status = status.value
-        for name in telling.TASK_TIMES:
-            value = entry.get(name)
-            if value is None or isinstance(value, int):
-                setattr(row, f"f_{name}", value if value is not None else getattr(row, f"f_{name}"))
+        for name in (*telling.TASK_MOMENTS, "elapsed"):
+            if entry[name] is not None:
+                setattr(row, f"f_{name}", entry[name])
         row.f_update_time = now_ms()
     place = (job_id, component, party.role, str(party.party_id))
     detail = session.get(TaskDetail, place)

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from fate_flow.db.models import Job, JobDetail, Queue, Task, TaskDetail, now_ms
+from fate_flow.db.models import Job, JobDetail, Queue, Task, TaskDetail, ms_between, now_ms
 from fate_flow.db.session import rows_changed
 from fate_flow.entities import JobStatus, Party, TaskStatus
 
@@ -99,7 +99,7 @@ def end_job(
             "f_status": status.value,
             "f_end_time": now,
             "f_update_time": now,
-            "f_elapsed": now - (row.f_start_time or row.f_create_time or now),
+            "f_elapsed": ms_between(row.f_start_time or row.f_create_time, now),
         }
         if status is JobStatus.SUCCESS:
             values["f_progress"] = 100
@@ -144,7 +144,7 @@ def _end_tasks(
             f_status=fate.value,
             f_end_time=now,
             f_update_time=now,
-            f_elapsed=now - Task.f_start_time,
+            f_elapsed=case((Task.f_start_time > now, 0), else_=now - Task.f_start_time),
         )
     )
     session.execute(update(TaskDetail).where(TaskDetail.job_id == job_id).values(waiting_for=""))

@@ -26,7 +26,8 @@ _TASK_COLUMNS = {
     "end_time": "f_end_time",
     "elapsed": "f_elapsed",
 }
-TASK_TIMES = tuple(name for name in _TASK_COLUMNS if name != "status")
+#: Those of the sender's clock.
+TASK_MOMENTS = ("create_time", "start_time", "end_time")
 
 
 def placement_of(job_id: str) -> Placement | None:

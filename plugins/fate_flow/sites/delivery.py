@@ -36,12 +36,20 @@ OnRefusal = Callable[[Session, Message, str], None]
 #: Done in each round, beside the deliveries.
 Chore = Callable[[], object]
 
+#: In a message: when it was sent, by its sender's clock (:mod:`fate_flow.jobs.clocks`).
+SENT_AT = "sent_at"
+
 _wake = threading.Event()
 
 
 def wake() -> None:
     """Look into the outbox now: something was put there, and committed."""
     _wake.set()
+
+
+def body_of(message: Message) -> dict[str, Any]:
+    """What is sent now of a message that may have been written long ago."""
+    return {**message.body, SENT_AT: now_ms()}
 
 
 def call(peer: str, method: str, body: dict[str, Any], timeout: float = _SECONDS) -> Any:
@@ -110,7 +118,7 @@ class Delivery:
     def _deliver_one(self, message: Message) -> bool:
         """Whether the site answered."""
         try:
-            call(message.peer, message.method, dict(message.body))
+            call(message.peer, message.method, body_of(message))
         except PeerRefusedError as error:
             log.warning("%s refused %s: %s", message.peer, message.method, error.message)
             with create_session() as session:

@@ -89,8 +89,9 @@ class Two:
             for site in (self.guest, self.host):
                 with self.at(site) as session:
                     messages = outbox.due(session, now_ms() + 10**9)
-                for message in messages:
-                    self.call(message.peer, message.method, dict(message.body))
+                    bodies = [delivery.body_of(message) for message in messages]
+                for message, body in zip(messages, bodies, strict=True):
+                    self.call(message.peer, message.method, body)
                     sent += 1
                     if not keep:
                         with self.at(site) as session:
