@@ -116,14 +116,19 @@ class MissingArgumentsError(FateFlowError):
 
 
 def checked(model: type[B], values: Mapping[str, Any]) -> B:
-    """``values`` as a model; null counts as absent.
+    """``values`` as a model; null counts as absent, but for keys that the model does not name.
+
+    Those can be filters, where null is a value as in FATE-Flow: a filter that a script could not
+    fill in must not widen what is cleaned or deleted.
 
     Raises:
         MissingArgumentsError: required keys are absent.
         InvalidInputError: values of a wrong kind; lists all of them.
     """
     try:
-        return model.model_validate({k: v for k, v in values.items() if v is not None})
+        fields = model.model_fields
+        kept = {k: v for k, v in values.items() if v is not None or k not in fields}
+        return model.model_validate(kept)
     except ValidationError as error:
         missing = [str(e["loc"][0]) for e in error.errors() if e["type"] == "missing"]
         if missing:

@@ -56,6 +56,7 @@ def _page(session: Session, model: type[Base], body: ListBody) -> tuple[int, lis
 
 
 def _conditions(model: type[Base], given: dict[str, Any]) -> list[Any]:
+    given = {key: value for key, value in given.items() if value is not None}
     single = {key: value for key, value in given.items() if not isinstance(value, list)}
     conditions = tracking.filters_of(model, single)
     for key, values in given.items():
