@@ -65,8 +65,15 @@ def _member(name: str, path: Path) -> Iterator[bytes]:
 def attachment(
     content: Iterable[bytes], name: str, media_type: str = "application/x-tar"
 ) -> StreamingResponse:
-    """A streamed file; ``name`` must hold only characters that need no quoting, and ``#``."""
-    headers = {"Content-Disposition": f"attachment; filename={name}"}
+    """A streamed file; ``name`` must hold only characters that need no quoting, and ``#``.
+
+    Airflow compresses answers; a file is compressed already, and a client that reads the raw
+    stream would get an archive in an archive.
+    """
+    headers = {
+        "Content-Disposition": f"attachment; filename={name}",
+        "Content-Encoding": "identity",
+    }
     return StreamingResponse(content, media_type=media_type, headers=headers)
 
 

@@ -6,6 +6,7 @@ import tarfile
 from typing import Any
 
 import pytest
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.testclient import TestClient
 
 from fate_flow.db.models import Job, JobDetail, TaskDetail
@@ -107,6 +108,38 @@ def test_logs_come_as_a_tree(site: Site, client: TestClient, method: str, path: 
     found = _members(answer.content)
     assert found.keys() == {"guest/9999/dataio_0/INFO.log", "empty.log"}
     assert found["guest/9999/dataio_0/INFO.log"].decode() == text
+
+
+def test_a_file_is_not_compressed_once_more(site: Site) -> None:
+    """As Airflow's server would, for clients that keep the raw stream."""
+    (site.settings.logs_dir / JOB_ID).mkdir(parents=True)
+    (site.settings.logs_dir / JOB_ID / "a.log").write_text("x" * 5000)
+    app = GZipMiddleware(site.app, minimum_size=10)
+    with TestClient(app, base_url="http://127.0.0.1:9380") as client:
+        request = {"url": "/job/log", "json": {"job_id": JOB_ID}}
+        with client.stream("GET", **request, headers={"Accept-Encoding": "gzip"}) as answer:
+            assert _members(b"".join(answer.iter_raw()))["a.log"] == b"x" * 5000
+
+
+def test_a_null_filter_meets_no_rows(site: Site, client: TestClient) -> None:
+    """A script that found no job id must not be shown, or clean, those of all jobs."""
+    with site.session() as session:
+        add_job(session)
+        add_task(session, "dataio_0")
+        scope = TaskScope(JOB_ID, "dataio_0", "guest", "9999")
+        store.save_data_view(session, scope, table_name="t", table_namespace="n")
+    body = {"job_id": None, "role": "guest"}
+    for path, text in (
+        ("/job/query", "find job failed"),
+        ("/job/config", "find job failed"),
+        ("/job/task/query", "find task failed"),
+        ("/job/data/view/query", "find data view failed"),
+        ("/job/clean", "no found task"),
+        ("/table/delete", "no find table"),
+    ):
+        assert post(client, path, body)["retmsg"] == text
+    assert post(client, "/job/list/job", body)["data"]["count"] == 1
+    assert post(client, "/job/query", {"end_time": None})["retcode"] == 0
 
 
 def test_logs_of_an_unknown_job_are_an_empty_archive(client: TestClient) -> None:
