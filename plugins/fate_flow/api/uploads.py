@@ -1,4 +1,4 @@
-"""Multipart forms, streamed to disk: one file, a few small fields, everything bounded."""
+"""Forms: one file, streamed to disk, and a few small fields; everything bounded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -48,8 +49,17 @@ def safe_file_name(name: str) -> str:
     return cleaned.lstrip(".") or "upload"
 
 
+_MULTIPART = "multipart/form-data"
+#: A form without a file, as HTTP libraries send one.
+_URL_ENCODED = "application/x-www-form-urlencoded"
+
+
 def is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return _kind_of(request) in (_MULTIPART, _URL_ENCODED)
+
+
+def _kind_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 class _FormSink:
@@ -135,7 +145,7 @@ class _FormSink:
 
 
 async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:
-    """Parse a multipart form; the file lands in ``folder``, which is made when there is one.
+    """Parse a form; the file lands in ``folder``, which is made when there is one.
 
     The caller removes ``folder`` when this raises.
 
@@ -143,6 +153,8 @@ async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:
         HTTPException: 413, larger than ``max_bytes``; 400, not a form.
         FateFlowError: a field that is not acceptable.
     """
+    if _kind_of(request) == _URL_ENCODED:
+        return Form(await _read_fields(request))
     _, options = parse_options_header(request.headers.get("content-type", ""))
     sink = _FormSink(folder)
     too_large = HTTPException(413, f"the upload is larger than MAX_UPLOAD_BYTES = {max_bytes}")
@@ -164,6 +176,32 @@ async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:
     finally:
         sink.close()
     return sink.form
+
+
+async def _read_fields(request: Request) -> dict[str, str]:
+    """The fields of a form without a file.
+
+    Raises:
+        HTTPException: 413, larger than a form's fields may be.
+        FateFlowError: not such a form.
+    """
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_FIELD_BYTES:
+            raise HTTPException(413, f"the form is larger than {MAX_FIELD_BYTES} bytes")
+    if data.lstrip().startswith(b"{"):
+        raise FateFlowError(f"the body is JSON, but its Content-Type is {_URL_ENCODED}")
+    try:
+        pairs = parse_qsl(
+            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
+    except ValueError:
+        allowed = f"at most {MAX_FIELDS} fields in UTF-8"
+        raise InvalidInputError([Problem("form", "cannot be read", allowed)]) from None
+    if "\0" in "".join(key + value for key, value in pairs):
+        raise InvalidInputError([Problem("form", "has a NUL character", "texts without")])
+    return dict(pairs)
 
 
 async def _blocks(request: Request) -> AsyncIterator[bytes]:

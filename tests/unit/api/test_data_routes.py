@@ -114,6 +114,26 @@ def test_refused_uploads_leave_nothing(site: Site, client: TestClient, uploads: 
     assert uploads.calls == []
 
 
+def test_a_form_without_a_file(site: Site, client: TestClient, uploads: Uploads) -> None:
+    """HTTP libraries send such a form URL-encoded."""
+    missing = client.post("/data/upload", data={"namespace": "n", "head": ""})
+    text = "the following arguments are required: work_mode,table_name,head,partition "
+    assert missing.json() == {"retcode": 100, "retmsg": text}
+    assert "no file came" in client.post("/data/upload", data=FIELDS).json()["retmsg"]
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    for content, words in (
+        (b'{"namespace": "n"}', "its Content-Type is application/x-www-form-urlencoded"),
+        (b"a=%ff", "cannot be read"),
+        (b"a=%00", "NUL"),
+        (b"&".join(b"f%d=1" % number for number in range(65)), "at most 64 fields"),
+        (b"a=" + b"x" * 70_000, "larger than 65536 bytes"),
+    ):
+        answer = client.post("/data/upload", content=content, headers=headers)
+        assert words in answer.json()["retmsg"]
+    assert _left_behind(site) == []
+    assert uploads.calls == []
+
+
 def test_uploads_are_bounded(
     tmp_path: Path, database_template: Path, monkeypatch: pytest.MonkeyPatch, uploads: Uploads
 ) -> None:
