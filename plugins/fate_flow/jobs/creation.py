@@ -107,14 +107,15 @@ class PreparedJob:
 
 
 def _board_url(settings: Settings, job_id: str, initiator: Party) -> str:
-    """FATE-Board's page of the job when a board is configured, else Airflow's."""
+    """FATE-Board's page of the job when a board is configured, else Airflow's.
+
+    Both name job, role and party the same way, for clients that read them from the address.
+    """
+    who = f"job_id={job_id}&role={initiator.role}&party_id={initiator.party_id}"
     board = settings.SERVERS.get("fateboard")
     if isinstance(board, Mapping) and board.get("host"):
-        return (
-            f"http://{board['host']}:{board.get('port', 8080)}/index.html#/dashboard"
-            f"?job_id={job_id}&role={initiator.role}&party_id={initiator.party_id}"
-        )
-    return f"{settings.http_url}/dags/{dag_id_of(job_id)}/runs/{job_id}"
+        return f"http://{board['host']}:{board.get('port', 8080)}/index.html#/dashboard?{who}"
+    return f"{settings.http_url}/dags/{dag_id_of(job_id)}/runs/{job_id}?{who}"
 
 
 def prepare(

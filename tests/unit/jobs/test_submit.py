@@ -54,6 +54,8 @@ def test_a_job_is_there_as_a_whole(jobs: Jobs) -> None:
     assert conf["job_parameters"]["model_version"] == job_id
     assert (folder / "train_runtime_conf.json").read_text() == "{}"
     assert Path(result.data["logs_directory"]).is_dir()
+    who = f"job_id={result.job_id}&role=guest&party_id=9999"
+    assert result.data["board_url"].endswith(f"/runs/{result.job_id}?{who}")
     for owner in ("guest#9999", "host#10000"):
         model = f"{owner}#guest-9999#host-10000#model"
         assert (settings.models_dir / model / job_id).is_dir()
