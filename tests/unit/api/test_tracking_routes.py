@@ -50,6 +50,16 @@ def test_metrics(job: Site, client: TestClient) -> None:
     assert everything["train"]["loss"]["meta"]["metric_type"] == "LOSS"
 
 
+def test_a_metric_without_a_meta_has_its_two_keys(job: Site, client: TestClient) -> None:
+    with job.session() as session:
+        store.add_metrics(session, SCOPE, "train", "loss", [(0, 0.5)])
+    meta = {"name": None, "metric_type": None}
+    found = post(client, "/tracking/component/metric/all", BODY)["data"]["train"]["loss"]
+    assert found == {"data": [[0, 0.5]], "meta": meta}
+    body = {**BODY, "metric_namespace": "train", "metric_name": "loss"}
+    assert post(client, "/tracking/component/metric_data", body)["meta"] == meta
+
+
 def test_role_and_party_default_to_the_initiators(job: Site, client: TestClient) -> None:
     _add_loss(job)
     short = {"job_id": JOB_ID, "component_name": "dataio_0"}

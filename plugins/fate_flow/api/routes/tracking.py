@@ -34,6 +34,8 @@ from fate_flow.tracking.store import TaskScope
 router = APIRouter(prefix="/tracking", tags=["tracking"])
 
 _NO_DATA = "no data"
+#: A meta has these two keys, also where nothing was stored.
+_NO_META: dict[str, Any] = {"name": None, "metric_type": None}
 _PARTY = {"job_id": "2026010112000012345612", "role": "guest", "party_id": 9999}
 _COMPONENT = {**_PARTY, "component_name": "hetero_lr_0"}
 
@@ -83,7 +85,7 @@ def metric_all(
     return answer(
         {
             namespace: {
-                name: {"data": metric.points, "meta": metric.meta}
+                name: {"data": metric.points, "meta": {**_NO_META, **metric.meta}}
                 for name, metric in by_name.items()
             }
             for namespace, by_name in found.items()
@@ -131,7 +133,7 @@ def metric_data(body: Annotated[MetricBody, body_of(MetricBody)], session: DbSes
     metric = tracking.read_metric(
         session, scope_of(session, body), body.metric_namespace, body.metric_name
     )
-    return answer(metric.points, meta={"name": None, "metric_type": None, **metric.meta})
+    return answer(metric.points, meta={**_NO_META, **metric.meta})
 
 
 class MetricDeleteBody(Body):
