@@ -48,10 +48,15 @@ def check_names(nodes: Sequence[Node], report: Report) -> None:
         _check_prefix(prefix, group, report)
     for node in nodes:
         for alias in node.output_model[:1]:  # only the first is ever stored under
-            if not _ALIAS.fullmatch(alias):
-                allowed = "1 to 200 of letters a to z, digits, '_', '-', '.', '#'"
-                message = f"the alias {shown(alias)} cannot be used"
-                report.problem(f"{node.path}.output.model[0]", message, allowed)
+            _check_alias(alias, f"{node.path}.output.model[0]", report)
+
+
+def _check_alias(alias: str, path: str, report: Report) -> None:
+    if not _ALIAS.fullmatch(alias):
+        allowed = "1 to 200 of letters a to z, digits, '_', '-', '.', '#'"
+        report.problem(path, f"the alias {shown(alias)} cannot be used", allowed)
+    elif "." in alias:
+        report.warn(path, f"no reference can name {alias!r}, nor can a predict job use the model")
 
 
 def _check_prefix(prefix: str, group: list[tuple[int, Node]], report: Report) -> None:

@@ -101,6 +101,10 @@ WARNINGS: list[tuple[Change, str]] = [
     (lambda d, c: c["job_parameters"].update(timeout=-1), "the default timeout applies"),
     (lambda d, c: d.update(components=[]), "the job has no components"),
     (
+        lambda d, c: d["components"]["learn_0"]["output"].update(model=["v1.0"]),
+        "learn_0.output.model[0]: no reference can name 'v1.0'",
+    ),
+    (
         lambda d, c: c["role"].update(local=[]),
         "role.local: an empty list, so the job has no such role",
     ),
