@@ -130,9 +130,16 @@ class Invitation:
         """
         if self.site_id == own_site_id:
             raise InvitationOwnError("this is the invitation of this site itself")
-        if (time.time() if now is None else now) > self.expires:
-            day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.expires))
-            raise InvitationExpiredError(f"the invitation of {self.name} was valid until {day}")
+        now = time.time() if now is None else now
+        if now > self.expires:
+            # Either clock may be wrong, and who reads both sees it.
+            until, here = (
+                time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
+                for moment in (self.expires, now)
+            )
+            raise InvitationExpiredError(
+                f"the invitation of {self.name} was valid until {until}; here it is {here}"
+            )
 
     def document(self) -> dict[str, Any]:
         """What is signed."""
