@@ -305,6 +305,14 @@ def _check(arguments: argparse.Namespace) -> int:
         print(f"{'ok   ' if step['ok'] else 'WRONG'}  {step['step']:<16} {step['text']}")
         if step.get("remedy"):
             print(f"       {'':<16} -> {step['remedy']}")
-    verdict = "works in both directions" if report["ok"] else "does not work yet"
-    print(f"the connection to {arguments.name} {verdict}")
+    print(f"the connection to {arguments.name} {_verdict(report)}")
     return EXIT_OK if report["ok"] else EXIT_FAILED
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    if report["ok"]:
+        return "works in both directions"
+    wrong = {step["step"] for step in report["steps"] if not step["ok"]}
+    # Jobs run with clocks that differ; what ends at a time of day ends at the wrong one.
+    is_clock = bool(wrong) and wrong <= {"clock", "back: clock"}
+    return "works, but the clocks differ" if is_clock else "does not work yet"

@@ -48,7 +48,8 @@ def check(session: Session, settings: Settings, name: str, *, size: int = DEFAUL
         gateway.set_peers(peers.peer_table(session))
         peers.record(session, name)
         steps = _found(gateway, name, size)
-        if _works(steps):
+        # A wrong clock hinders no call.
+        if _works([step for step in steps if step["step"] != "clock"]):
             steps += _back(gateway, name)
     is_fine = _works(steps)
     if is_fine:

@@ -136,6 +136,10 @@ def test_a_check_of_both_directions(
     report = post(client, "/peer/check", {"name": "bank-b"})["data"]
     assert report["ok"] is False
     assert report["steps"][1]["step"] == "back: tcp?[2J"
+    gateway.there = [Finding("tcp", True, "fine"), Finding("clock", False, "late", "by NTP")]
+    report = post(client, "/peer/check", {"name": "bank-b"})["data"]
+    assert report["ok"] is False
+    assert [step["step"] for step in report["steps"]] == ["tcp", "clock", "back: tcp?[2J"]
     gateway.there = [Finding("tcp", False, "refused", "start it")]
     report = post(client, "/peer/check", {"name": "bank-b"})["data"]
     assert report == {"ok": False, "steps": [asdict(gateway.there[0])]}

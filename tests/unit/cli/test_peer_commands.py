@@ -210,6 +210,18 @@ def test_a_check_shows_each_step(
     printed = capsys.readouterr().out
     assert ("WRONG  back: tcp" in printed) == (not ok)
     assert ("-> open it" in printed) == (not ok)
+    verdict = "works in both directions" if ok else "does not work yet"
+    assert printed.endswith(f"the connection to bank-b {verdict}\n")
+
+
+def test_a_wrong_clock_is_wrong_but_no_dead_connection(
+    home: Path, api: _Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("tcp", "clock", "back: clock")
+    steps = [{"step": name, "ok": name == "tcp", "text": "x", "remedy": ""} for name in names]
+    api.answers = {"peer/check": {"ok": False, "steps": steps}}
+    assert _run(home, "peer", "check", "bank-b") == 1
+    assert capsys.readouterr().out.endswith("to bank-b works, but the clocks differ\n")
 
 
 def test_jobs_that_wait_for_a_yes(
