@@ -31,6 +31,19 @@ _EXECUTORS = {
     "celery": "CeleryExecutor",
     "kubernetes": "KubernetesExecutor",
 }
+#: Celery's own options.
+_CELERY_OPTIONS = {
+    # Imported before it forks its pool: no task pays for them.
+    "imports": ["fate_flow.operators.celery_preload"],
+    # For ever, that is until the scheduler's patience is over, which is no failure of the task.
+    # A refused connection would be one, at once.
+    "task_publish_retry_policy": {
+        "max_retries": None,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.2,
+    },
+}
 _HEADER = """\
 # Written by fate_flow from {source}; changes made here are lost.
 # Set options of Airflow under the key AIRFLOW of that file.
@@ -231,8 +244,10 @@ def _celery(settings: Settings) -> dict[str, str]:
         "broker_url": broker_url(settings),
         "result_backend": "db+" + database_urls(settings)[0],
         "worker_concurrency": str(settings.PARALLELISM),
-        # Celery imports these before it forks its pool: no task pays for them.
-        "extra_celery_config": json.dumps({"imports": ["fate_flow.operators.celery_preload"]}),
+        "extra_celery_config": json.dumps(_CELERY_OPTIONS),
+        # A task that cannot be sent within a second, since the broker is away, is sent again in
+        # the scheduler's next round, for a quarter of an hour or more.
+        "task_publish_max_retries": "1000",
     }
 
 

@@ -124,6 +124,11 @@ def test_celery(tmp_path: Path) -> None:
     parser = _parse(_settings(tmp_path, EXECUTOR="celery", REDIS=redis, REDIS_QUEUE_DB_INDEX=2))
     assert parser["core"]["executor"] == "CeleryExecutor"
     assert parser["celery"]["broker_url"] == "redis://:p@r:6380/2"
+    # Without an end, the wait for a broker that is away is a time-out, which Airflow forgives.
+    extra = json.loads(parser["celery"]["extra_celery_config"])
+    assert extra["task_publish_retry_policy"]["max_retries"] is None
+    assert extra["imports"] == ["fate_flow.operators.celery_preload"]
+    assert int(parser["celery"]["task_publish_max_retries"]) >= 900
 
 
 def test_own_options_win_and_percent_survives(tmp_path: Path) -> None:
