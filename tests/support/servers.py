@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from fate_flow.cli import site
@@ -30,6 +31,74 @@ from tests.support.live_site import LiveSite
 from tests.support.service import free_ports
 
 START_SECONDS = 60.0
+
+
+class ServerProcess:
+    """A server's process and its children, on one data folder and port."""
+
+    def __init__(self, command: list[str], account: str | None, port: int, folder: Path) -> None:
+        self._command = command
+        self._account = account
+        self._port = port
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections."""
+        log = self._folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                **_identity(self._account),
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(self._port):
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                pytest.fail(f"{self._command[0]} does not start\n{log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, as a machine that loses its power."""
+        assert self._process is not None, "it does not run"
+        parent = psutil.Process(self._process.pid)
+        # The parent first: PostgreSQL's would start what it sees end.
+        family = [parent, *parent.children(recursive=True)]
+        for each in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        self._process.wait()
+        self._process = None
+        left = psutil.wait_procs(family[1:], timeout=10)[1]
+        assert not left, f"cannot be killed: {left}"
+
+    @contextlib.contextmanager
+    def killed(self, seconds: float) -> Iterator[None]:
+        """Killed at once; started again, on the same data, this long after, or at an error."""
+        began = time.monotonic()
+        self.kill()
+        try:
+            yield
+            time.sleep(max(0.0, began + seconds - time.monotonic()))
+        finally:
+            self.start()
+
+    def stop(self) -> None:
+        """An orderly end."""
+        process = self._process
+        if process is None:
+            return
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
+        process.send_signal(signal.SIGINT if "postgres" in self._command[0] else signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @dataclass(frozen=True)
@@ -41,12 +110,14 @@ class DatabaseServer:
         port: TCP port on 127.0.0.1.
         password: of the user ``fate_flow``, who owns all databases made here.
         sql: runs statements as the server's administrator.
+        process: to be hurt.
     """
 
     engine: str
     port: int
     password: str
     sql: Callable[..., None]
+    process: ServerProcess
 
     def create(self, name: str) -> dict[str, Any]:
         """Make an empty database; the setting DATABASE for it."""
@@ -81,10 +152,12 @@ class RedisServer:
     Attributes:
         port: TCP port on 127.0.0.1.
         password: what clients must give.
+        process: to be hurt.
     """
 
     port: int
     password: str
+    process: ServerProcess
 
     def setting(self) -> dict[str, Any]:
         return {"host": "127.0.0.1", "port": self.port, "password": self.password}
@@ -119,10 +192,10 @@ def postgresql() -> Iterator[DatabaseServer]:
                 login = ("-h", folder, "-p", str(port), "-U", "admin", "-d", "postgres")
                 _call([binaries / "psql", *login, "-qc", statement], account)
 
-        with _running(command, account, port, folder):
+        with _running(command, account, port, folder) as process:
             password = secrets.token_hex(8)
             sql(f"CREATE USER fate_flow PASSWORD '{password}'")
-            yield DatabaseServer("postgresql", port, password, sql)
+            yield DatabaseServer("postgresql", port, password, sql, process)
 
 
 @contextlib.contextmanager
@@ -140,7 +213,8 @@ def mariadb() -> Iterator[DatabaseServer]:
         command = [
             *(server, "--no-defaults", f"--datadir={data}", f"--socket={door}"),
             *(f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve"),
-            *("--innodb-flush-log-at-trx-commit=0", "--explicit-defaults-for-timestamp=1"),
+            # 2: what is committed outlives the server, though not the machine.
+            *("--innodb-flush-log-at-trx-commit=2", "--explicit-defaults-for-timestamp=1"),
             *("--innodb-buffer-pool-size=64M", "--max-connections=200"),
         ]
 
@@ -150,10 +224,10 @@ def mariadb() -> Iterator[DatabaseServer]:
                     [client, "--no-defaults", f"--socket={door}", "-uroot", "-e", statement], None
                 )
 
-        with _running(command, account, port, folder):
+        with _running(command, account, port, folder) as process:
             password = secrets.token_hex(8)
             sql(f"CREATE USER fate_flow@'%' IDENTIFIED BY '{password}'")
-            yield DatabaseServer("mariadb", port, password, sql)
+            yield DatabaseServer("mariadb", port, password, sql, process)
 
 
 @contextlib.contextmanager
@@ -170,8 +244,8 @@ def redis() -> Iterator[RedisServer]:
         file.write_text(
             f"port {port}\nbind 127.0.0.1\nrequirepass {password}\nsave ''\ndir {folder}\n"
         )
-        with _running([server, file], account, port, folder):
-            yield RedisServer(port, password)
+        with _running([server, file], account, port, folder) as process:
+            yield RedisServer(port, password, process)
 
 
 @contextlib.contextmanager
@@ -241,33 +315,13 @@ def _call(command: Sequence[object], account: str | None) -> None:
 @contextlib.contextmanager
 def _running(
     command: Sequence[object], account: str | None, port: int, folder: Path
-) -> Iterator[None]:
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            **_identity(account),
-        )
+) -> Iterator[ServerProcess]:
+    server = ServerProcess([str(word) for word in command], account, port, folder)
+    server.start()
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
-            ended = process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                pytest.fail(f"{command[0]} does not start\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield
+        yield server
     finally:
-        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
-        process.send_signal(signal.SIGINT if "postgres" in str(command[0]) else signal.SIGTERM)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        server.stop()
 
 
 def _answers(port: int) -> bool:
