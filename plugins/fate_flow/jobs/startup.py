@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -31,7 +31,7 @@ from fate_flow.compiler.register import (
     sync_bundles,
 )
 from fate_flow.data.table import TableStore
-from fate_flow.db.session import create_session
+from fate_flow.db.session import create_session, may_pass
 from fate_flow.entities import Party, Plan
 from fate_flow.federation.identity import SiteIdentity
 from fate_flow.jobs import incoming
@@ -45,16 +45,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fate_flow.startup")
 
-#: How often a step of the start is tried.
+#: How often a step of the start is tried when another API server is in its way.
 ATTEMPTS = 5
+#: Seconds between two tries while the database does not answer, at most.
+LONGEST_PAUSE = 3.0
 
-_state: dict[str, Any] = {"ready": False, "error": ""}
+_state: dict[str, Any] = {"ready": False, "error": "", "waiting_for": ""}
 _started = threading.Lock()
 
 
 def readiness() -> dict[str, Any]:
-    """``{"ready": bool}``, and why not."""
-    return dict(_state) if _state["error"] else {"ready": _state["ready"]}
+    """``{"ready": bool}``, and why not: for good (``error``), or yet (``waiting_for``)."""
+    reasons = {name: _state[name] for name in ("error", "waiting_for") if _state[name]}
+    return {"ready": _state["ready"], **reasons}
 
 
 def start_in_background() -> None:
@@ -86,17 +89,32 @@ def _start() -> None:
 
 
 def _in_a_transaction(step: Callable[[Session], object]) -> None:
-    """Do one step; again when another API server, starting too, did the same meanwhile."""
-    for attempt in range(1, ATTEMPTS + 1):
+    """Do one step; again when another API server, starting too, did the same meanwhile, and for
+    as long as the database does not answer: nobody starts this process again when it does."""
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             with create_session() as session:
                 step(session)
-            return
-        except (IntegrityError, OperationalError, StaleDataError) as error:
-            if attempt == ATTEMPTS:
+        except (IntegrityError, StaleDataError) as error:
+            if attempt >= ATTEMPTS:
                 raise
-            log.info("%s: %s; trying again", getattr(step, "__name__", step), error.args[:1])
-            time.sleep(random.uniform(0.1, 0.5) * attempt)  # noqa: S311 - no secret
+            _wait_a_little(step, attempt, error)
+        except Exception as error:
+            if not may_pass(error):
+                raise
+            _state["waiting_for"] = f"the database: {error.args[:1]}"
+            _wait_a_little(step, attempt, error)
+        else:
+            _state["waiting_for"] = ""
+            return
+
+
+def _wait_a_little(step: Callable[[Session], object], attempt: int, error: Exception) -> None:
+    log.info("%s: %s; trying again", getattr(step, "__name__", step), error.args[:1])
+    pause = random.uniform(0.1, 0.5) * attempt  # noqa: S311 - no secret
+    time.sleep(min(pause, LONGEST_PAUSE))
 
 
 def _wait_for_server(url: str) -> None:
