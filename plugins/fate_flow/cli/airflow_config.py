@@ -44,6 +44,15 @@ _CELERY_OPTIONS = {
         "interval_max": 0.2,
     },
 }
+_WORKERS = {
+    # A finished task frees its slot, and a stopped one ends, within this time.
+    "min_heartbeat_interval": "1",
+    # Tasks outlive a restart of the API server.
+    "max_failed_heartbeats": "120",
+    "execution_api_retries": "10",
+    "execution_api_retry_wait_max": "5.0",
+    "execution_api_timeout": "20.0",
+}
 _HEADER = """\
 # Written by fate_flow from {source}; changes made here are lost.
 # Set options of Airflow under the key AIRFLOW of that file.
@@ -133,59 +142,25 @@ def sections(settings: Settings) -> Sections:
         "core": _core(settings, secret),
         "database": _database(settings),
         "logging": _logging(settings),
-        "api": {
-            "host": settings.IP,
-            "port": str(settings.HTTP_PORT),
-            "base_url": settings.http_url,
-            "workers": str(settings.API_SERVERS),
-            "secret_key": derived_key(secret, "secret_key"),
-            "expose_config": "False",
-            "instance_name": "FATE-Flow",
-        },
+        "api": _api(settings, secret),
         "api_auth": {
             # Signs by HMAC-SHA512, which wants a key as long as its hash (RFC 7518, 3.2).
             "jwt_secret": derived_key(secret, "jwt_secret", "sha512"),
             "jwt_issuer": "fate_flow",
         },
-        "workers": {
-            # A finished task frees its slot, and a stopped one ends, within this time.
-            "min_heartbeat_interval": "1",
-            # Tasks outlive a restart of the API server.
-            "max_failed_heartbeats": "120",
-            "execution_api_retries": "10",
-            "execution_api_retry_wait_max": "5.0",
-            "execution_api_timeout": "20.0",
-        },
-        "scheduler": {
-            "scheduler_idle_sleep_time": "0.25",
-            # How soon the tasks of a killed scheduler start anew under the next one.
-            "scheduler_health_check_threshold": "15",
-            "orphaned_tasks_check_interval": "10",
-            # Longer than the API server needs to restart: tasks cannot report meanwhile.
-            "task_instance_heartbeat_timeout": "90",
-            "task_instance_heartbeat_timeout_detection_interval": "5",
-            "catchup_by_default": "False",
-        },
+        "workers": dict(_WORKERS),
+        "scheduler": _scheduler(settings),
         "dag_processor": {
             "dag_bundle_config_list": json.dumps(bundles(settings), indent=2),
             "refresh_interval": "30",
             "parsing_processes": "1",
         },
     }
-    if is_mariadb(settings):
-        # Airflow's sweep of unused assets, every so often, is SQL that MariaDB does not know;
-        # jobs have no assets. A hundred years between two sweeps.
-        result["scheduler"]["parsing_cleanup_interval"] = str(100 * 365 * 86_400)
     if settings.uses_celery:
         result["celery"] = _celery(settings)
         # Redis hands a task out a second time when it was not done within this time.
         longest = max(86_400, int(settings.JOB_DEFAULT_TIMEOUT))
         result["celery_broker_transport_options"] = {"visibility_timeout": str(longest)}
-        # A worker that is killed takes along what it had fetched and not begun. Such a task is
-        # sent again as often as needed; one that only waits for a free process loses its turn.
-        result["scheduler"]["task_queued_timeout"] = "45"
-        result["scheduler"]["task_queued_timeout_check_interval"] = "10"
-        result["scheduler"]["num_stuck_in_queued_retries"] = "1000"
     for section, options in settings.AIRFLOW.items():
         result.setdefault(section, {}).update({k: str(v) for k, v in options.items()})
     return result
@@ -208,6 +183,42 @@ def _core(settings: Settings, secret: bytes) -> dict[str, str]:
         "simple_auth_manager_passwords_file": str(passwords_file(settings)),
         "daemon_umask": "0o077",
     }
+
+
+def _api(settings: Settings, secret: bytes) -> dict[str, str]:
+    return {
+        "host": settings.IP,
+        "port": str(settings.HTTP_PORT),
+        "base_url": settings.http_url,
+        "workers": str(settings.API_SERVERS),
+        "secret_key": derived_key(secret, "secret_key"),
+        "expose_config": "False",
+        "instance_name": "FATE-Flow",
+    }
+
+
+def _scheduler(settings: Settings) -> dict[str, str]:
+    options = {
+        "scheduler_idle_sleep_time": "0.25",
+        # How soon the tasks of a killed scheduler start anew under the next one.
+        "scheduler_health_check_threshold": "15",
+        "orphaned_tasks_check_interval": "10",
+        # Longer than the API server needs to restart: tasks cannot report meanwhile.
+        "task_instance_heartbeat_timeout": "90",
+        "task_instance_heartbeat_timeout_detection_interval": "5",
+        "catchup_by_default": "False",
+    }
+    if is_mariadb(settings):
+        # Airflow's sweep of unused assets, every so often, is SQL that MariaDB does not know;
+        # jobs have no assets. A hundred years between two sweeps.
+        options["parsing_cleanup_interval"] = str(100 * 365 * 86_400)
+    if settings.uses_celery:
+        # A worker that is killed takes along what it had fetched and not begun. Such a task is
+        # sent again as often as needed; one that only waits for a free process loses its turn.
+        options["task_queued_timeout"] = "45"
+        options["task_queued_timeout_check_interval"] = "10"
+        options["num_stuck_in_queued_retries"] = "1000"
+    return options
 
 
 def _database(settings: Settings) -> dict[str, str]:
