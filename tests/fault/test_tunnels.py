@@ -23,6 +23,7 @@ import yaml
 from fate_flow.entities import Party
 from fate_flow.federation.gateway import Gateway
 from fate_flow.federation.identity import SiteIdentity
+from fate_flow.federation.peer_calls import check
 from fate_flow.federation.peers import Peer, PeerTable
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.routing import Router
@@ -352,7 +353,7 @@ def test_only_those_who_may_are_carried(sites: Callable[[int], list[Site]]) -> N
             record = a.state.router.peers.named(b.name)
             assert record is not None
             trouble = a.state.tunnel.trouble(record)
-            assert trouble.startswith(f"site {exchange.name}: ")
+            assert trouble.startswith(f"site {exchange.name} says: ")
             assert f"fate_flow peer update {a.name} --may-route yes" in trouble
             assert f"peer {a.name} may not reach other sites through this one" in trouble
             # Nor does it get in by other ways.
@@ -368,6 +369,65 @@ def test_only_those_who_may_are_carried(sites: Callable[[int], list[Site]]) -> N
             call = stub.Listen()
             assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
         assert "may not reach other sites" in exchange.log
+
+    play(whole())
+
+
+def test_a_check_says_which_of_the_sites_is_in_the_way(
+    sites: Callable[[int], list[Site]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, nat, hub = sites(3)
+    known = (a.as_peer(may_route=True), nat.as_peer(address="", dials_in=True, may_route=True))
+
+    async def wrong(at: Site, peer: Site) -> tuple[str, str, str]:
+        found = await check(at.state, peer.name, 1000)
+        assert [finding.ok for finding in found[:-1]] == [True] * (len(found) - 1), found
+        return found[-1].step if not found[-1].ok else "", found[-1].text, found[-1].remedy
+
+    async def whole() -> None:
+        async with running(a, nat, hub):
+            hub.start_process(*known)
+            await nat.start(hub.as_peer(we_dial=True), a.as_peer(address="", via=hub.name))
+            await a.start(hub.as_peer(), nat.as_peer(address="", via=hub.name))
+            await a.greet_within(nat, 10.0)
+            assert (await wrong(a, nat))[0] == ""
+            hub.kill()
+            away = f"site {hub.name} cannot be reached: connection refused"
+            assert await wrong(a, nat) == (
+                "tcp",
+                away,
+                f"fate_flow peer check {hub.name} says more",
+            )
+            # What was true then is not said of what is wrong now.
+            await nat.stop()
+            await asyncio.to_thread(hub.start_process, *known)
+            step, text, _ = await wrong(a, nat)
+            assert step == "tcp"
+            assert f"site {hub.name} says: site {nat.name} has no connection open" in text
+            assert f"At {nat.name}: the service must run" in text
+            monkeypatch.setattr("fate_flow.federation.peer_calls._TUNNEL_SECONDS", 0.5)
+            process = psutil.Process(hub.process.pid if hub.process else 0)
+            process.suspend()
+            try:
+                step, text, remedy = await wrong(a, nat)
+            finally:
+                process.resume()
+            assert (step, text) == ("tcp", "no answer to the TLS handshake")
+            assert f"fate_flow peer check {hub.name}" in remedy
+
+    play(whole())
+
+
+def test_the_reason_of_a_refusal_is_never_lost(sites: Callable[[int], list[Site]]) -> None:
+    a, b, exchange = sites(3)
+
+    async def whole() -> None:
+        async with running(a, b, exchange):
+            exchange.start_process(a.as_peer(), b.as_peer())
+            await a.start(exchange.as_peer(), b.as_peer(address="", via=exchange.name))
+            for _ in range(30):
+                found = await check(a.state, b.name, 1000)
+                assert "may not reach other sites through this one" in found[-1].text
 
     play(whole())
 

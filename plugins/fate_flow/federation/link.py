@@ -98,7 +98,9 @@ class Link:
                 return None
             found = _SITE_AWAY.match(self._cause)
             where = found.group(1) if found else f"the gateway at {self._address}"
-            return f"waiting for {where}, no connection for {seconds:.0f} s"
+            # With an exchange in between it says which of the two is away.
+            why = f": {found.group(3)}" if found and found.group(3) else ""
+            return f"waiting for {where}, no connection for {seconds:.0f} s{why}"
 
     def check(self, attempt: pb.AttemptRef) -> None:
         """

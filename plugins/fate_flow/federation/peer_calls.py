@@ -7,16 +7,16 @@ import statistics
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import grpc.aio
 
 from fate_flow.federation.addresses import CHUNK_BYTES, printable
+from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.peer_service import MAX_ECHO_BYTES
 from fate_flow.federation.peers import PEER_PROTOCOL, Peer, PeerRefusedError, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
-from fate_flow.federation.reachability import Finding, probe
+from fate_flow.federation.reachability import CLOSED, SILENT, Finding, probe
 from fate_flow.federation.routing import RouteError
 from fate_flow.federation.state import GatewayState, refs
 from fate_flow.version import __version__
@@ -24,6 +24,10 @@ from fate_flow.version import __version__
 _MAX_SECONDS = 600.0
 _ECHO_SECONDS = 60.0
 _ROUND_TRIPS = 10
+#: The site in the middle tries for a while before it says why the other end is not there.
+_TUNNEL_SECONDS = 16.0
+#: gRPC makes a broken connection anew after at most 2 s.
+_AGAIN_SECONDS = 2.5
 #: Clocks that differ by more make tickets and certificates expire at the wrong time.
 _MAX_CLOCK_SECONDS = 60.0
 
@@ -74,11 +78,11 @@ async def check(state: GatewayState, name: str, size: int) -> list[Finding]:
         target, identity = channels.target(peer), channels.identity()
     except PeerUnreachableError as error:
         return [Finding("address", False, error.message, error.remedy)]
-    findings = await asyncio.to_thread(probe, peer, target, identity)
+    if target.startswith("unix:"):
+        findings = await _through_tunnel(state, peer, target, identity)
+    else:
+        findings = await asyncio.to_thread(probe, peer, target, identity)
     if not all(finding.ok for finding in findings):
-        trouble = channels.trouble_of(peer)
-        if trouble:
-            findings[-1] = replace(findings[-1], text=f"{findings[-1].text}: {trouble}")
         return findings
     stub = channels.stub(peer, "Peer")
     try:
@@ -90,6 +94,30 @@ async def check(state: GatewayState, name: str, size: int) -> list[Finding]:
         if isinstance(found, PeerRefusedError):
             step = "version" if "version" in found.message else "identity"
         findings.append(Finding(step, False, found.message, found.remedy))
+    return findings
+
+
+async def _through_tunnel(
+    state: GatewayState, peer: Peer, target: str, identity: SiteIdentity
+) -> list[Finding]:
+    """A tunnel begins at a socket of our own: what is wrong behind it, the tunnel knows."""
+    tunnel = state.tunnel
+    assert tunnel is not None, "it has made the socket"
+    away = f"site {peer.via} cannot be reached"
+    began = time.monotonic()
+    for pause in (_AGAIN_SECONDS, 0.0):
+        # What it knows may be of long ago.
+        tunnel.forget_trouble(peer)
+        findings = await asyncio.to_thread(probe, peer, target, identity, _TUNNEL_SECONDS)
+        trouble = tunnel.trouble(peer)
+        if not trouble.startswith(away) or time.monotonic() - began > _AGAIN_SECONDS:
+            break
+        # Its kept connection may have died unnoticed, and one that failed is not made at once.
+        await asyncio.sleep(pause)
+    if findings[-1].text in (CLOSED, SILENT):
+        is_middle = bool(peer.via) and not trouble.startswith(f"site {peer.via} says")
+        remedy = f"fate_flow peer check {peer.via} says more" if is_middle else ""
+        return [findings[0], Finding("tcp", False, trouble or findings[-1].text, remedy)]
     return findings
 
 

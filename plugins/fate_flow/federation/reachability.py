@@ -6,11 +6,14 @@ sees its connection closed. So the handshake is made once more by hand, and look
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import os
 import socket
 import ssl
 from dataclasses import dataclass
 
+from fate_flow.federation.addresses import MAX_REASON_CHARACTERS, printable
 from fate_flow.federation.identity import SiteIdentity
 from fate_flow.federation.peers import Peer
 
@@ -18,6 +21,14 @@ _OWN_EXPIRED = "our certificate has expired"
 _RENEW = "Restart this site's service, which renews it"
 _NOT_TRUSTED = "they do not accept our certificate"
 _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, _OTHER_NAME = 10, 18, 19, 20, 62
+#: The connection came to nothing before a certificate was seen.
+CLOSED = "the connection was closed during the TLS handshake"
+SILENT = "no answer to the TLS handshake"
+_IN_BETWEEN = "Does a firewall or a proxy in between end it, or does their service start just now?"
+_DROPPED = (
+    "A firewall between the sites may drop the packets; a site behind a NAT must dial: "
+    "fate_flow peer update NAME --they-dial here, --we-dial there"
+)
 _SEND_CARD = "Give them this site's invitation (fate_flow peer invite); they add it"
 
 
@@ -79,6 +90,30 @@ def cause_in(details: str) -> str:
     return ""
 
 
+def reason_in(details: str, *, said: bool = False) -> str:
+    """Of a broken call, in one line; ``said``: the words are the other gateway's own."""
+    known = "" if said else cause_in(details)
+    return known or printable(details, MAX_REASON_CHARACTERS)
+
+
+def told_by(middle: str, details: str, said: bool) -> str:
+    """Why the site in the middle carries nothing.
+
+    It speaks of itself as "this site", and of us by the name that it has for us.
+    """
+    verb = "says" if said else "cannot be reached"
+    return f"site {middle} {verb}: {reason_in(details, said=said)}"
+
+
+def cause_of_error(error: Exception, seconds: float) -> str:
+    """Why a connection did not come to be, when that much time was given."""
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return f"no answer within {seconds:.0f} s"
+    # asyncio writes a text of its own where the system's would be.
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number else printable(str(error))
+
+
 def _where(peer: Peer, target: str) -> str:
     if not target.startswith("unix:"):
         return target
@@ -112,7 +147,7 @@ def _unreachable(
         return Finding(step, False, text, "Their service does not run, or the port is another")
     if isinstance(error, TimeoutError):
         text = f"{where}: timed out after {timeout:.0f} s"
-        return Finding(step, False, text, "A firewall between the sites may drop the packets")
+        return Finding(step, False, text, _DROPPED)
     return Finding(step, False, f"{where}: {error.strerror or error}")
 
 
@@ -125,11 +160,14 @@ def _handshake(connection: socket.socket, peer: Peer, identity: SiteIdentity) ->
         secure = context.wrap_socket(connection, server_hostname=peer.server_name)
     except ssl.SSLCertVerificationError as error:
         return [_their_certificate(error)]
+    except TimeoutError:
+        return [Finding("tls", False, SILENT, "Something else than a gateway?")]
+    except ssl.SSLEOFError:
+        return [Finding("tls", False, CLOSED, _IN_BETWEEN)]
     except ssl.SSLError as error:
         return [_refused(error)]
-    except OSError as error:
-        text = "the connection was closed during the handshake"
-        return [Finding("tls", False, text, _explain(error))]
+    except OSError:
+        return [Finding("tls", False, CLOSED, _IN_BETWEEN)]
     findings = [Finding("tls", True, f"{secure.version()}, their certificate is the pinned one")]
     try:
         # The server's first words come when it has accepted our certificate; gRPC closes the
@@ -147,10 +185,6 @@ def _handshake(connection: socket.socket, peer: Peer, identity: SiteIdentity) ->
     if identity.leaf_expires() <= datetime.datetime.now(datetime.timezone.utc):
         return [*findings, Finding("identity", False, _OWN_EXPIRED, _RENEW)]
     return [*findings, Finding("identity", False, _NOT_TRUSTED, _SEND_CARD)]
-
-
-def _explain(error: OSError) -> str:
-    return f"The system says: {error.strerror or error}"
 
 
 def _their_certificate(error: ssl.SSLCertVerificationError) -> Finding:

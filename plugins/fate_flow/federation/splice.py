@@ -14,15 +14,26 @@ from typing import Any, Protocol
 
 import grpc.aio
 
+from fate_flow.federation import rpc
 from fate_flow.federation.proto import gateway_pb2 as pb
 
 #: Read at once from a socket, bytes.
 PIECE_BYTES = 256 << 10
 _FAREWELL_SECONDS = 5.0
+#: Metadata by which a gateway takes a call of ``Carry``, before any bytes.
+_TAKEN = (("fate-flow-carry", "open"),)
 
 
 class BrokenError(Exception):
-    """A connection ended in the middle."""
+    """A connection ended in the middle.
+
+    Attributes:
+        said: the text is what the other gateway says, not what became of the way to it.
+    """
+
+    def __init__(self, text: str, *, said: bool = False) -> None:
+        super().__init__(text)
+        self.said = said
 
 
 class End(Protocol):
@@ -74,8 +85,32 @@ class CallEnd:
     def __init__(self, call: Any) -> None:
         self._call = call
 
+    async def opened(self) -> CallEnd:
+        """Until the other gateway has taken the call.
+
+        Whoever writes into a call that is being refused gets an error of gRPC's own instead of
+        the reason.
+
+        Raises:
+            BrokenError: it did not.
+        """
+        try:
+            found = tuple(await self._call.initial_metadata() or ())
+        except grpc.aio.AioRpcError:
+            found = ()
+        if set(_TAKEN) <= {(key, value) for key, value in found}:
+            return self
+        try:
+            raise await asyncio.wait_for(self._ended(), _FAREWELL_SECONDS)
+        except asyncio.TimeoutError:
+            self.abort()
+            raise BrokenError("what answers there is no gateway of this version") from None
+
     async def read(self) -> bytes:
-        message = await self._call.read()
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError:
+            raise await self._ended() from None
         if message is grpc.aio.EOF:
             raise await self._ended()
         return bytes(message.data)
@@ -83,7 +118,7 @@ class CallEnd:
     async def write(self, data: bytes) -> None:
         try:
             await self._call.write(pb.Bytes(data=data))
-        except asyncio.InvalidStateError:
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
             raise await self._ended() from None
 
     async def finish(self) -> None:
@@ -97,7 +132,9 @@ class CallEnd:
         self._call.cancel()
 
     async def _ended(self) -> BrokenError:
-        return BrokenError(await self._call.details() or "the other gateway ended it")
+        text = await self._call.details() or "the other gateway ended it"
+        trailing = await self._call.trailing_metadata() or ()
+        return BrokenError(text, said=any(key == rpc.ERROR_KEY for key, _ in trailing))
 
 
 class HandlerEnd:
@@ -107,6 +144,17 @@ class HandlerEnd:
         self._requests = requests
         self._context = context
         self._over = asyncio.Event()
+
+    async def take(self) -> None:
+        """Tell the caller that its bytes are carried from now on.
+
+        Raises:
+            BrokenError: it is gone.
+        """
+        try:
+            await self._context.send_initial_metadata(_TAKEN)
+        except Exception:
+            raise BrokenError("the calling gateway ended it") from None
 
     async def read(self) -> bytes:
         message = await anext(self._requests, None)

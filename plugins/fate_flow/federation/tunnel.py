@@ -29,7 +29,7 @@ from fate_flow.federation.addresses import printable
 from fate_flow.federation.doors import Doors
 from fate_flow.federation.peers import Peer, PeerTable, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
-from fate_flow.federation.reachability import cause_in
+from fate_flow.federation.reachability import cause_of_error, reason_in, told_by
 from fate_flow.federation.splice import (
     PIECE_BYTES,
     BrokenError,
@@ -53,8 +53,11 @@ MAX_PER_PEER = 64
 MAX_CONNECTIONS = 1024
 IDLE_SECONDS = 600.0
 CONNECT_SECONDS = 10.0
+#: More, where the site in the middle has that much for its part.
+_MIDDLE_SECONDS = 5.0
 _FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
+#: For so long others cannot reach a site behind a NAT although the network is back.
+_LONGEST_PAUSE = 8.0
 
 
 class PassageError(ForeignTokenError):
@@ -113,6 +116,10 @@ class Tunnels:
     def trouble(self, peer: Peer) -> str:
         """Why the last connection to a peer did not come to be; empty: it did."""
         return self._troubles.get(peer.name, "")
+
+    def forget_trouble(self, peer: Peer) -> None:
+        """Before a new try whose outcome is asked for."""
+        self._troubles.pop(peer.name, None)
 
     def is_listening(self, peer: Peer) -> bool:
         """Whether a peer that ``dials_in`` is connected to us."""
@@ -202,7 +209,7 @@ class Tunnels:
             raise PassageError(
                 f"site {printable(site_id, 40)} is none that peer {peer.name} can reach through "
                 "this one",
-                remedy="The site in the middle must know both sites, and call both directly",
+                remedy="There both must have been added, and neither of them with --via",
             )
         return target
 
@@ -210,9 +217,11 @@ class Tunnels:
         site_id, waiting = self._expected.get(connection_id, ("", None))
         if waiting is None or site_id != peer.site_id or waiting.done():
             raise PassageError(f"peer {peer.name} fetches a connection that does not wait for it")
-        waiting.set_result(end)
         try:
-            await end.wait()
+            await _take(end, peer)
+            if not waiting.done():
+                waiting.set_result(end)
+                await end.wait()
         finally:
             end.abort()
 
@@ -223,30 +232,38 @@ class Tunnels:
             PeerUnreachableError: the connection was not to be made, or broke.
         """
         started = time.monotonic()
+        seconds = CONNECT_SECONDS + (_MIDDLE_SECONDS if target.via else 0.0)
         try:
-            other = await asyncio.wait_for(self._reach(target), CONNECT_SECONDS)
+            other = await asyncio.wait_for(self._reach(target), seconds)
         except FateFlowError as error:
-            self._troubles[target.name] = error.message
+            # A remedy that all errors of its kind have says nothing of this one.
+            is_special = error.remedy != type(error).remedy
+            self._troubles[target.name] = str(error) if is_special else error.message
             _AUDIT.warning("from %s to peer %s: %s", source, target.name, error.message)
             raise
         except (OSError, asyncio.TimeoutError) as error:
-            cause = _cause(error)
+            cause = cause_of_error(error, seconds)
             self._troubles[target.name] = cause
             _AUDIT.warning("from %s to peer %s: %s", source, target.name, cause)
             raise PeerUnreachableError(
                 f"site {target.name} cannot be reached: {cause}",
                 remedy="Its gateway is down, or the way to it is cut",
             ) from None
+        if isinstance(end, HandlerEnd):
+            try:
+                await _take(end, target)
+            except BaseException:
+                other.abort()
+                raise
         splice = Splice(end, other, self._idle, partial(self._answered, target))
         self._splices[splice] = target
         reason = "closed"
         try:
             await splice.run()
         except BrokenError as error:
-            reason = cause_in(str(error)) or printable(str(error))
-            # It speaks of itself as "this site", and of us by the name that it has for us.
-            says = f"site {target.via}: " if target.via else ""
-            self._troubles[target.name] = f"{says}{reason}"
+            reason = reason_in(str(error), said=error.said)
+            via = target.via
+            self._troubles[target.name] = told_by(via, str(error), error.said) if via else reason
             raise PeerUnreachableError(
                 f"the connection to site {target.name} broke: {reason}"
             ) from None
@@ -274,8 +291,14 @@ class Tunnels:
             middle = self._table.named(target.via)
             if middle is None:
                 raise PeerUnreachableError(f"site {target.name} is reached via {target.via}: gone")
-            metadata = ((TO_KEY, target.site_id),)
-            return CallEnd(self._stub_of(middle).Carry(metadata=metadata))
+            end = CallEnd(self._stub_of(middle).Carry(metadata=((TO_KEY, target.site_id),)))
+            try:
+                return await end.opened()
+            except BrokenError as error:
+                raise PeerUnreachableError(told_by(middle.name, str(error), error.said)) from None
+            except asyncio.CancelledError:
+                end.abort()
+                raise
         if target.dials_in:
             return await self._knock(target)
         if not target.address:
@@ -289,7 +312,8 @@ class Tunnels:
             raise PeerUnreachableError(
                 f"site {target.name} has no connection open to "
                 + ("this site" if knocks is None else "spare"),
-                remedy="Its gateway is down, or its way to this site is cut",
+                remedy=f"At {target.name}: the service must run, and must have added this site "
+                "with --we-dial (fate_flow peer show)",
             )
         connection_id = secrets.token_hex(16)
         waiting: asyncio.Future[HandlerEnd] = asyncio.get_running_loop().create_future()
@@ -346,7 +370,8 @@ class Tunnels:
                     self._troubles.pop(peer.name, None)
                     log.info("listening at peer %s for connections to this site", peer.name)
             except grpc.aio.AioRpcError as error:
-                cause = printable(error.details() or error.code().name)
+                details = error.details() or error.code().name
+                cause = reason_in(details)
             except FateFlowError as error:
                 cause = error.message
             except asyncio.CancelledError:
@@ -374,8 +399,12 @@ class Tunnels:
             with self._counted(peer):
                 own = SocketEnd(*await _connect(self._own_address))
                 call = self._stub_of(peer).Carry(metadata=((ID_KEY, connection_id),))
-                splice = Splice(CallEnd(call), own, self._idle)
-                await splice.run()
+                try:
+                    end = await CallEnd(call).opened()
+                except BaseException:
+                    own.abort()
+                    raise
+                await Splice(end, own, self._idle).run()
         except (OSError, BrokenError, FateFlowError) as error:
             log.info("a connection that came over peer %s ended: %s", peer.name, error)
 
@@ -391,17 +420,22 @@ async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWr
     return await asyncio.open_connection(host.strip("[]"), int(port), limit=PIECE_BYTES)
 
 
+async def _take(end: HandlerEnd, peer: Peer) -> None:
+    """
+    Raises:
+        PeerUnreachableError: whoever called is gone.
+    """
+    try:
+        await end.take()
+    except BrokenError as error:
+        raise PeerUnreachableError(f"the connection to site {peer.name} broke: {error}") from None
+
+
 def _end(knocks: asyncio.Queue[str]) -> None:
     with contextlib.suppress(asyncio.QueueEmpty):
         while True:
             knocks.get_nowait()
     knocks.put_nowait("")
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
-    return printable((error.strerror if isinstance(error, OSError) else "") or str(error))
 
 
 def _metadata(context: Any, key: str) -> str:

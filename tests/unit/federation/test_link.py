@@ -129,6 +129,16 @@ def test_sites_are_named_however_they_are_reached(where: str) -> None:
     assert (link.trouble() or "").startswith(f"waiting for site bank-b{where}, no connection")
 
 
+def test_the_exchange_that_is_in_the_way_is_named() -> None:
+    link = link_of(Line(), 30.0)
+    why = "site hub cannot be reached: connection refused"
+    link._cause = f"site bank-b (via hub) cannot be reached: {why}"
+    time.sleep(0.3)
+    trouble = link.trouble() or ""
+    assert trouble.startswith("waiting for site bank-b (via hub), no connection for")
+    assert trouble.endswith(f" s: {why}")
+
+
 def test_the_own_gateway_is_named_when_it_is_away() -> None:
     link = link_of(Line(), 30.0)
     time.sleep(0.3)
