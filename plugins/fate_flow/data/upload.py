@@ -113,11 +113,12 @@ def upload(
         scratch = files.new_scratch(store.root)
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         reader = _Reader(file, head, delimiter, block_bytes, scratch)
+        if before is not None:
+            _check_kind(before, name)
+            reader.older = before.schema
         for share in reader.read():
             report(0.6 * share)
         schema = reader.schema()
-        if before is not None:
-            _check_fits(before, schema, name)
         if in_version:
             schema = _with_version(schema, before, namespace, name)
         return _store(store, namespace, name, schema, partitions, before, reader, report)
@@ -172,6 +173,7 @@ class _Reader:
         self.scratch = scratch
         self.problems = LineProblems(file.name)
         self.names: list[str] | None = None
+        self.older: TableSchema | None = None
         self.lines = 0
         self.rows = 0
         self.runs: list[Run] = []
@@ -221,8 +223,8 @@ class _Reader:
         self.runs.append(_write_run(self.scratch / f"run-{len(self.runs):05d}.arrow", batch))
 
     def schema(self) -> TableSchema:
-        if self.names is None:
-            return TableSchema(TableKind.RAW, extra={"head": False})
+        if self.names is None:  # what is added without a header leaves the table's as it is
+            return self.older or TableSchema(TableKind.RAW, extra={"head": False})
         return TableSchema(
             TableKind.RAW, self.names[0] or "sid", tuple(self.names[1:]), extra={"head": True}
         )
@@ -293,18 +295,21 @@ def _write_run(path: Path, batch: pa.Table) -> Run:
     return Run(firsts, sizes, load)
 
 
-def _check_fits(before: Table, schema: TableSchema, name: str) -> None:
-    """Rows of two different layouts in one table could not be read any more."""
+def _check_kind(before: Table, name: str) -> None:
     if before.schema.kind is not TableKind.RAW:
         raise DataError(
             f"table {name!r} holds {before.schema.kind.value}, uploaded rows cannot be added",
             remedy="Choose another table name, or upload with drop 1 to replace it",
         )
+
+
+def _check_fits(before: Table, schema: TableSchema, name: str) -> None:
+    """Rows of two different layouts in one table could not be read any more."""
     old, new = before.schema.header, schema.header
     if old != new and old and new:
         raise DataError(
             f"table {name!r} has the columns {', '.join(old[:20])}, the file has"
-            f" {', '.join(new[:20])}",
+            f" {', '.join(new[:20])}, and the table has rows that the file does not replace",
             remedy="Upload with drop 1 to replace the table, or choose another table name",
         )
 
@@ -359,6 +364,8 @@ def _store(
             writer.write(block)
             done += block.num_rows
             report(0.6 + 0.4 * done / total)
+        if before is not None and duplicates.older_rows < before.count:
+            _check_fits(before, schema, name)
     report(1.0)
     return UploadReport(
         writer.table,

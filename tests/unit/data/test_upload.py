@@ -157,6 +157,22 @@ class TestExistingTable:
         upload(store, write(store, "id,x\na,1\n"), "n", "t")
         with pytest.raises(DataError, match="has the columns x, the file has z"):
             upload(store, write(store, "id,z\nb,2\n"), "n", "t")
+        assert rows_of(store) == {"a": "1"}
+
+    def test_other_columns_may_replace_all_rows(self, store: TableStore) -> None:
+        upload(store, write(store, "id,x\na,1\n"), "n", "t")
+        table = upload(store, write(store, "uid,z,w\nb,2,3\na,4,5\n"), "n", "t").table
+        assert rows_of(store) == {"a": "4,5", "b": "2,3"}
+        assert (table.schema.sid_name, table.schema.header) == ("uid", ("z", "w"))
+
+    def test_rows_that_are_added_without_a_header_leave_the_tables(self, store: TableStore) -> None:
+        upload(store, write(store, "id,x\na,1\n"), "n", "t", in_version=True)
+        table = upload(store, write(store, "b,2\n"), "n", "t", head=False, in_version=True).table
+        assert rows_of(store) == {"a": "1", "b": "2"}
+        assert (table.schema.sid_name, table.schema.header) == ("id", ("x",))
+        assert len(table.schema.extra["versions"]) == 2
+        table = upload(store, write(store, "c,3\n"), "n", "t", head=False, drop=DESTROY_FIRST).table
+        assert table.schema.extra == {"head": False}
 
     def test_a_result_table_is_not_extended(self, store: TableStore) -> None:
         table = upload(store, write(store, "id,x\na,1\n"), "n", "t").table
