@@ -11,7 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from fate_flow.entities import Party
 from fate_flow.federation.admin import GatewayAdmin
 from fate_flow.federation.channel import site_tls
 from fate_flow.settings import FILE_NAME
+from tests.support import slow_wire
 from tests.support.live_site import LiveSite
 from tests.support.service import clean_environment
 
@@ -43,8 +44,12 @@ def why_not() -> str:
 
 
 def _ip(*arguments: str, check: bool = True) -> int:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    assert not (check and done.returncode), f"ip {' '.join(arguments)}: {done.stderr}"
+    return _run("ip", *arguments, check=check)
+
+
+def _run(*command: str, check: bool = True) -> int:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not (check and done.returncode), f"{' '.join(command)}: {done.stderr}"
     return done.returncode
 
 
@@ -111,6 +116,36 @@ class SiteNet:
         finally:
             subprocess.run([*prefix, "-D", *rule], check=True)
 
+    @contextlib.contextmanager
+    def delaying(self, name: str, weather: slow_wire.Weather) -> Iterator[None]:
+        """Delay and lose what goes between this site and the others, both ways."""
+        outside, space = self._outside("f", name), self.namespace(name)
+        netem = ["root", *weather.netem()]
+        if _run("tc", "qdisc", "add", "dev", outside, *netem, check=False) == 0:
+            inside = ["tc", "-n", space, "qdisc"]
+            try:
+                _run(*inside, "add", "dev", "fed0", *netem)
+                yield
+            finally:
+                _run(*inside, "delete", "dev", "fed0", "root", check=False)
+                _run("tc", "qdisc", "delete", "dev", outside, "root")
+            return
+        ours, port = (f"ffw{self.number}{name}"[:14] + end for end in "ab")
+        _ip("link", "add", ours, "type", "veth", "peer", "name", port)
+        try:
+            # Whole frames with their checksums, as they would be on a wire.
+            slow_wire.set_offloads(port, False)
+            slow_wire.set_offloads_in(space, "fed0", False)
+            with slow_wire.forwarding(outside, ours, weather):
+                _ip("link", "set", ours, "up")
+                _ip("link", "set", outside, "nomaster")
+                _ip("link", "set", port, "master", self._bridge("f"), "up")
+                yield
+        finally:
+            _ip("link", "set", outside, "master", self._bridge("f"))
+            _ip("link", "delete", ours)
+            slow_wire.set_offloads_in(space, "fed0", True)
+
     def namespace(self, name: str) -> str:
         return f"ff{self.number}{name}"
 
@@ -147,11 +182,18 @@ class NetSite(LiveSite):
 
     @classmethod
     def make_in(
-        cls, net: SiteNet, name: str, home: Path, *parties: Party, **values: Any
+        cls,
+        net: SiteNet,
+        name: str,
+        home: Path,
+        *parties: Party,
+        environment: Mapping[str, str] | None = None,
+        **values: Any,
     ) -> NetSite:
         """Initialise a site in a namespace of its own; nothing is started."""
         net.add(name)
-        made = cls(home, HTTP_PORT, GRPC_PORT, name=name, net=net, parties=parties)
+        made = cls(home, HTTP_PORT, GRPC_PORT, environment=environment or {})
+        made.name, made.net, made.parties = name, net, parties
         named = [argument for party in parties for argument in ("--party", party.key)]
         address = net.federation_address(name)
         done = made.run("init", "--name", name, *named, "--gateway-address", address)
