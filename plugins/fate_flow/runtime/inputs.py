@@ -1,7 +1,7 @@
 """Resolves the references of a component to tables and models of this party.
 
 Output tables are found by rule, not by a look-up: the output of component ``c`` of
-job ``j`` at party ``p`` is the table ``<c>_<p>`` in namespace ``output_data_<j>_<c>``.
+job ``j`` at party ``p`` is the table ``<c>_<p>_<j>`` in namespace ``output_data_<j>_<c>``.
 Models are read from the party's own model cache.
 """
 
@@ -24,8 +24,11 @@ PIPELINE = "pipeline"
 
 
 def output_address(job_id: str, component: str, party: Party) -> tuple[str, str]:
-    """(namespace, name) under which a component's output table is stored."""
-    return f"output_data_{job_id}_{component}", f"{component}_{party.key}"
+    """(namespace, name) under which a component's output table is stored.
+
+    The name alone is unique: FATE-Flow deletes tables by their name without a namespace.
+    """
+    return f"output_data_{job_id}_{component}", f"{component}_{party.key}_{job_id}"
 
 
 @dataclass(frozen=True)

@@ -94,11 +94,11 @@ def test_outputs_are_found_by_rule(tmp_path: Path) -> None:
     world = World(tmp_path, component("x_0", {"train_data": ["dataio_0.train"]}))
     assert output_address(JOB, "dataio_0", HOST) == (
         f"output_data_{JOB}_dataio_0",
-        "dataio_0_host_10000",
+        f"dataio_0_host_10000_{JOB}",
     )
     assert world.resolve("x_0").data == {"dataio_0": {"train_data": None}}
     world.put(*output_address(JOB, "dataio_0", GUEST))
-    assert world.resolve("x_0").data["dataio_0"]["train_data"].name == "dataio_0_guest_9999"
+    assert world.resolve("x_0").data["dataio_0"]["train_data"].name == f"dataio_0_guest_9999_{JOB}"
     assert world.resolve("x_0", HOST).data["dataio_0"]["train_data"] is None
 
 
