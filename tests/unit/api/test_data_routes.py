@@ -75,12 +75,14 @@ def test_keys_may_stand_in_the_query_string(
     assert uploads.calls[0][0]["table_name"] == "t"
 
 
-def test_a_file_of_the_server(client: TestClient, uploads: Uploads) -> None:
-    body = {**FIELDS, "file": "data/a.csv", "module": "Upload"}
-    assert post(client, "/data/upload", body)["retcode"] == 0
-    assert uploads.calls[0][1] is None
-    without = post(client, "/data/upload", {**FIELDS, "file": "data/a.csv"})
-    assert "a multipart form with a file part" in without["retmsg"]
+@pytest.mark.parametrize("how", [{"module": "Upload"}, {"use_local_data": 0}])
+def test_json_names_a_file_of_the_server(
+    client: TestClient, uploads: Uploads, how: dict[str, Any]
+) -> None:
+    body = {**FIELDS, "file": "/data/a.csv"}
+    assert "no file came" in post(client, "/data/upload", {**body, "use_local_data": 1})["retmsg"]
+    assert post(client, "/data/upload", {**body, **how})["retcode"] == 0
+    assert [(values["file"], part) for values, part, _ in uploads.calls] == [("/data/a.csv", None)]
 
 
 def _left_behind(site: Site) -> list[Path]:
@@ -239,6 +241,10 @@ def test_table_info_and_delete(site: Site, client: TestClient) -> None:
     assert missing["data"] == {**names, "count": 0, "partition": 1}
     site.tables.put("n", "t", pa.table({SID: ["1"], VALUE: [""]}), TableSchema(TableKind.RAW))
     assert post(client, "/table/table_info", names)["data"] == {**names, "count": 1, "partition": 4}
+    flags = {"role": "guest", "party_id": "9999", "local": {"role": "guest"}, "data_type": 1}
+    assert post(client, "/table/table_info", {**names, **flags})["data"]["count"] == 1
+    derived = post(client, "/table/table_info", {**flags, "gen_table_info": True})
+    assert derived == {"retcode": 100, "retmsg": "role: found 'guest'; allowed: an object"}
     assert post(client, "/table/delete", names)["data"] == [names]
     assert not site.tables.exists("n", "t")
     assert post(client, "/table/delete", {"job_id": "x"}) == {

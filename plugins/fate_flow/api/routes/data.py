@@ -44,7 +44,7 @@ _UPLOAD = {
 
 class UploadBody(Body):
     """A form with the part ``file`` and these keys as fields; or JSON, then ``file`` is a path
-    of the server and ``module`` any text."""
+    of the server and ``module`` any text, or ``use_local_data`` 0 as newer clients say it."""
 
     work_mode: Integer
     namespace: Name
@@ -125,9 +125,8 @@ def _check(request: Upload, settings: Settings) -> None:
     if missing:
         raise FateFlowError(f"the following arguments are required: {','.join(missing)} ")
     without_file = request.form is None or request.form.file is None
-    wants_file = request.form is not None or (
-        settings.USE_LOCAL_DATA and not request.values.get("module")
-    )
+    names_file = request.values.get("module") or request.values.get("use_local_data") == 0
+    wants_file = request.form is not None or (settings.USE_LOCAL_DATA and not names_file)
     if wants_file and without_file:
         raise InvalidInputError(
             [Problem("file", "no file came with the request", "a multipart form with a file part")],

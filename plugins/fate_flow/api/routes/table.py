@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from fate_flow.api.bodies import DataViewFilters, Filters
-from fate_flow.api.body import Body, Flag, Object, Text, body_of
+from fate_flow.api.body import Body, Flag, Object, Text, body_of, checked
 from fate_flow.api.dependencies import DbSession, Tables
 from fate_flow.api.describe import docs
 from fate_flow.api.envelope import answer
@@ -26,12 +26,20 @@ _TABLE = {"namespace": "experiment", "table_name": "breast_a"}
 
 
 class TableInfoBody(Body):
-    """Names a table, or says how to derive its name."""
+    """Names a table, or says how to derive its name (``gen_table_info``) from the last three."""
 
     namespace: Text | None = None
     table_name: Text | None = None
     create: Flag = False
     gen_table_info: Flag = False
+    local: Any = None
+    role: Any = None
+    data_type: Any = None
+
+
+class _Derivation(Body):
+    """What a name is derived from; a client that derives none may send any ``role``."""
+
     local: Object | None = None
     role: Object | None = None
     data_type: Text | None = None
@@ -45,11 +53,12 @@ def table_address(
     if not body.gen_table_info:
         return namespace, name
     if not namespace:
-        local = body.local or {}
-        roles = _roles(body.role)
+        wanted = checked(_Derivation, body.given())
+        local = wanted.local or {}
+        roles = _roles(wanted.role)
         parties = all_party_key(roles) if roles else "all"
         own = f"{local.get('role', '')}#{local.get('party_id', '')}"
-        namespace = f"{own}#{parties}#{body.data_type or ''}"
+        namespace = f"{own}#{parties}#{wanted.data_type or ''}"
     if not name:
         name = uuid.uuid1().hex if body.create else _newest_name(session, tables, namespace)
     return namespace, name
