@@ -6,6 +6,7 @@ import pytest
 
 from fate_flow.dsl.parser import compile_plan
 from fate_flow.entities import Party
+from fate_flow.errors import InvalidInputError
 from fate_flow.runtime import registry
 from tests.unit.dsl import jobs
 from tests.unit.dsl.changes import Change, warned
@@ -147,6 +148,19 @@ def test_a_text_of_one_character_is_the_list_of_its_characters() -> None:
     }
     assert names == {"guest_9999": "t", "host_10000": "u", "host_10001": "y"}
     assert "guest.read_0.label_name: found a text of one character" in "\n".join(plan.warnings)
+
+
+def test_job_parameters_that_a_training_job_does_not_read_may_be_null() -> None:
+    conf = jobs.conf()
+    unread = {"model_id": None, "model_version": None, "spark_submit_config": None}
+    conf["job_parameters"] |= unread | {"timeout": None}
+    assert (
+        compile_plan(jobs.dsl(), conf).components
+        == compile_plan(jobs.dsl(), jobs.conf()).components
+    )
+    conf["job_parameters"] |= {"model_id": 7}
+    with pytest.raises(InvalidInputError, match="model_id: found 7; allowed: a text or null"):
+        compile_plan(jobs.dsl(), conf)
 
 
 def test_party_ids_as_texts() -> None:
