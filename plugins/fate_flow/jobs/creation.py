@@ -86,14 +86,19 @@ class PreparedJob:
         parameters = self.runtime_conf["job_parameters"]
         return {"model_id": parameters["model_id"], "model_version": parameters["model_version"]}
 
-    def answer(self, settings: Settings) -> dict[str, Any]:
+    def answer(self, settings: Settings, *, has_run: bool) -> dict[str, Any]:
+        """What a submission is answered with.
+
+        Args:
+            has_run: Airflow knows the job; one that waits is shown by our own page alone.
+        """
         folder = settings.jobs_dir / self.job_id
         return {
             "job_dsl_path": str(folder / "job_dsl.json"),
             "job_runtime_conf_path": str(folder / "job_runtime_conf.json"),
             "logs_directory": str(settings.logs_dir / self.job_id),
             "model_info": self.model_info,
-            "board_url": _board_url(settings, self.job_id, self.plan.initiator),
+            "board_url": _board_url(settings, self.job_id, self.plan.initiator, has_run=has_run),
         }
 
     def remove_files(self, settings: Settings) -> None:
@@ -106,16 +111,17 @@ class PreparedJob:
                 store.remove(party_model_id(party, model_id_of(self.plan.roles)), self.job_id)
 
 
-def _board_url(settings: Settings, job_id: str, initiator: Party) -> str:
-    """FATE-Board's page of the job when a board is configured, else Airflow's.
+def _board_url(settings: Settings, job_id: str, initiator: Party, *, has_run: bool) -> str:
+    """FATE-Board's page of the job when a board is configured, else Airflow's, else our own.
 
-    Both name job, role and party the same way, for clients that read them from the address.
+    All name job, role and party the same way, for clients that read them from the address.
     """
     who = f"job_id={job_id}&role={initiator.role}&party_id={initiator.party_id}"
     board = settings.SERVERS.get("fateboard")
     if isinstance(board, Mapping) and board.get("host"):
         return f"http://{board['host']}:{board.get('port', 8080)}/index.html#/dashboard?{who}"
-    return f"{settings.http_url}/dags/{dag_id_of(job_id)}/runs/{job_id}?{who}"
+    page = f"/dags/{dag_id_of(job_id)}/runs" if has_run else f"/v1/ui/run/{dag_id_of(job_id)}"
+    return f"{settings.http_url}{page}/{job_id}?{who}"
 
 
 def prepare(

@@ -77,7 +77,9 @@ def submit_job(
     except BaseException:
         prepared.remove_files(settings)
         raise
-    return SubmitResult(prepared.job_id, prepared.answer(settings), tuple(prepared.plan.warnings))
+    has_run = prepared.job_id in open_jobs(session, taken=True)
+    data = prepared.answer(settings, has_run=has_run)
+    return SubmitResult(prepared.job_id, data, tuple(prepared.plan.warnings))
 
 
 def stop_job(session: Session, job_id: str) -> str:

@@ -221,6 +221,13 @@ class TestLimits:
             service.end(session, first, JobStatus.SUCCESS, None)
         assert self._states(jobs, fourth) == [True]
 
+    def test_the_page_of_a_waiting_job_is_ours(self, make_jobs: Callable[..., Jobs]) -> None:
+        """Airflow does not know it yet: its page of the run would be an error."""
+        jobs = make_jobs(MAX_CONCURRENT_JOB_RUN=1)
+        pages = [jobs.submit().data["board_url"] for _ in range(2)]
+        assert "/dags/fate_flow_" in pages[0]
+        assert "/v1/ui/run/fate_flow_" in pages[1]
+
     def test_task_processes_are_limited_too(self, make_jobs: Callable[..., Jobs]) -> None:
         """Parts of many components that wait for each other must not fill all slots."""
         jobs = make_jobs(MAX_CONCURRENT_JOB_RUN=100, PARALLELISM=5)
