@@ -14,22 +14,27 @@ Learnt = TypeVar("Learnt", bound=Message)
 
 
 def read_pair(
-    buffers: ModelBuffers, meta: type[Meta], learnt: type[Learnt], *, what: str, module: str
+    buffers: ModelBuffers,
+    meta: type[Meta],
+    learnt: type[Learnt],
+    *,
+    what: str,
+    module: str,
+    names: tuple[str, str] | None = None,
 ) -> tuple[Meta, Learnt]:
-    """Both messages, from buffers that have the names of their classes.
+    """Both messages.
 
     Args:
+        names: of the buffers; those of the messages when None.
         what: the model is of, in words.
         module: that puts out such models.
 
     Raises:
         DataError: the buffers are of another model.
     """
+    first, second = names or (meta.DESCRIPTOR.name, learnt.DESCRIPTOR.name)
     try:
-        return (
-            meta.FromString(buffers[meta.DESCRIPTOR.name]),
-            learnt.FromString(buffers[learnt.DESCRIPTOR.name]),
-        )
+        return meta.FromString(buffers[first]), learnt.FromString(buffers[second])
     except (KeyError, DecodeError):
         raise DataError(
             f"the model is not a {what}; it has {sorted(buffers)}",

@@ -190,7 +190,7 @@ class TestTransform:
             bench.run(text, model=fitted.model())
 
     def test_foreign_model(self, bench: Bench) -> None:
-        with pytest.raises(FateFlowError, match="the model has no buffer …Meta"):
+        with pytest.raises(FateFlowError, match="the model is not a DataIO model"):
             bench.run("id,y,x\na,1,2\n", model={"Weights": b""})
 
 

@@ -191,8 +191,11 @@ def test_nothing_to_do(store: TableStore) -> None:
 
 
 def test_foreign_model(store: TableStore) -> None:
-    with pytest.raises(DataError, match="the model has no buffer 'ScaleMeta'"):
+    with pytest.raises(DataError, match="the model is not a scale model"):
         run(store, MATRIX, model={"OneHotMeta": b""})
+    damaged = {"ScaleMeta": b"\xff\xff", "ScaleParam": b""}
+    with pytest.raises(DataError, match="the model is not a scale model"):
+        run(store, MATRIX, model=damaged)
 
 
 def test_several_blocks_and_labels(store: TableStore) -> None:

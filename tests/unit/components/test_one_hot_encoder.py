@@ -141,5 +141,5 @@ def test_need_run_false_passes_on(store: TableStore) -> None:
 
 
 def test_foreign_model(store: TableStore) -> None:
-    with pytest.raises(DataError, match="the model has no buffer 'OneHotMeta'"):
+    with pytest.raises(DataError, match="the model is not a one-hot model"):
         run(store, {"a": [1]}, model={"ScaleMeta": b""})

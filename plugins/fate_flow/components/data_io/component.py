@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from fate_flow.components.data_io import dense, sparse
 from fate_flow.components.data_io.cast import arrow_type
@@ -208,8 +208,7 @@ class DataIO(Component[DataIOParam]):
 
     def load_model(self, buffers: ModelBuffers) -> None:
         """Everything but what the reading itself needs comes from the model."""
-        meta = DataIOMeta.FromString(_buffer(buffers, "Meta"))
-        learnt = DataIOParamMessage.FromString(_buffer(buffers, "Param"))
+        meta, learnt = _messages(buffers)
         param = self.param
         param.input_format = meta.input_format
         param.delimitor = meta.delimitor
@@ -245,11 +244,24 @@ def _rule(is_on: bool, texts: Iterable[str], method: str) -> Rule:
     return Rule(True, tuple(texts), method or None) if is_on else Rule()
 
 
-def _buffer(buffers: ModelBuffers, ending: str) -> bytes:
+def _messages(buffers: ModelBuffers) -> tuple[DataIOMeta, DataIOParamMessage]:
+    """Both messages; their names differ between dense and sparse input.
+
+    Raises:
+        DataError: the buffers are of another model.
+    """
+    try:
+        meta, learnt = (_ending_with(buffers, ending) for ending in ("Meta", "Param"))
+        return DataIOMeta.FromString(meta), DataIOParamMessage.FromString(learnt)
+    except (KeyError, DecodeError):
+        raise DataError(
+            f"the model is not a DataIO model; it has {sorted(buffers)}",
+            remedy="Connect the output.model of a DataIO",
+        ) from None
+
+
+def _ending_with(buffers: ModelBuffers, ending: str) -> bytes:
     for name, data in buffers.items():
         if name.endswith(ending):
             return data
-    raise DataError(
-        f"the model has no buffer …{ending}, it holds {sorted(buffers)}",
-        remedy="Give DataIO the model of a DataIO component",
-    )
+    raise KeyError(ending)

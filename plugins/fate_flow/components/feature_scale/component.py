@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from fate_flow.components.columns import choose, numbers
 from fate_flow.components.feature_scale.params import Limit, ScaleParam
+from fate_flow.components.stored import read_pair
 from fate_flow.data.engine import map_partitions
 from fate_flow.data.table import Table
 from fate_flow.errors import DataError, InvalidInputError, Problem
@@ -185,14 +186,9 @@ class FeatureScale(Component[ScaleParam]):
         return {"ScaleMeta": meta, "ScaleParam": learnt}
 
     def load_model(self, buffers: ModelBuffers) -> None:
-        try:
-            meta = ScaleMeta.FromString(buffers["ScaleMeta"])
-            learnt = ScaleParamMessage.FromString(buffers["ScaleParam"])
-        except KeyError as error:
-            raise DataError(
-                f"the model has no buffer {error}, it holds {sorted(buffers)}",
-                remedy="Give FeatureScale the model of a FeatureScale component",
-            ) from None
+        meta, learnt = read_pair(
+            buffers, ScaleMeta, ScaleParamMessage, what="scale model", module="FeatureScale"
+        )
         self.param.method = meta.method or None
         self.param.mode = meta.mode
         self.param.with_mean, self.param.with_std = meta.with_mean, meta.with_std

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from fate_flow.components.hetero_lr.params import HeteroLogisticParam
+from fate_flow.components.stored import read_pair
 from fate_flow.errors import DataError
 from fate_flow.ml.glm import LinearWeights
 from fate_flow.models.proto.lr_model_meta_pb2 import LRModelMeta
 from fate_flow.models.proto.lr_model_param_pb2 import LRModelParam, OneVsRestResult, SingleModel
+from fate_flow.runtime.context import ModelBuffers
 
 if TYPE_CHECKING:
     from fate_flow.components.hetero_lr.party import HeteroLRParty
@@ -63,20 +63,20 @@ def _fields(party: HeteroLRParty) -> dict[str, Any]:
     }
 
 
-def read(buffers: Mapping[str, bytes], component: str) -> tuple[LRModelMeta, LRModelParam]:
+def read(buffers: ModelBuffers) -> tuple[LRModelMeta, LRModelParam]:
     """Both messages of a stored model.
 
     Raises:
         DataError: not a HeteroLR model.
     """
-    try:
-        return LRModelMeta.FromString(buffers[META]), LRModelParam.FromString(buffers[PARAM])
-    except (KeyError, DecodeError):
-        raise DataError(
-            f"{component} got a model that is not of HeteroLR, "
-            f"it has {', '.join(sorted(buffers)) or 'no parts'}",
-            remedy="input.model must name the model output of a HeteroLR component",
-        ) from None
+    return read_pair(
+        buffers,
+        LRModelMeta,
+        LRModelParam,
+        what="HeteroLR model",
+        module="HeteroLR",
+        names=(META, PARAM),
+    )
 
 
 def restore(party: HeteroLRParty, stored: LRModelParam | SingleModel, fit_intercept: bool) -> None:

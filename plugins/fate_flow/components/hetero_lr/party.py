@@ -103,7 +103,7 @@ class HeteroLRParty(StepwiseLearner[HeteroLogisticParam]):
         Raises:
             DataError: not a HeteroLR model, a damaged one, or one that was not fitted.
         """
-        meta, stored = read(buffers, self.context.identity.component)
+        meta, stored = read(buffers)
         self.has_many_classes = meta.need_one_vs_rest
         self._restore(meta, stored)
 

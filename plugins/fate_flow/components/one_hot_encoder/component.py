@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from fate_flow.components.columns import choose
 from fate_flow.components.one_hot_encoder.params import OneHotEncoderParam
+from fate_flow.components.stored import read_pair
 from fate_flow.data.engine import map_partitions, reduce_partitions
 from fate_flow.data.table import LABEL, SID, Table
 from fate_flow.errors import DataError
@@ -146,14 +147,9 @@ class OneHotEncoder(Component[OneHotEncoderParam]):
         return {"OneHotMeta": meta, "OneHotParam": learnt}
 
     def load_model(self, buffers: ModelBuffers) -> None:
-        try:
-            meta = OneHotMeta.FromString(buffers["OneHotMeta"])
-            learnt = OneHotParam.FromString(buffers["OneHotParam"])
-        except KeyError as error:
-            raise DataError(
-                f"the model has no buffer {error}, it holds {sorted(buffers)}",
-                remedy="Give OneHotEncoder the model of a OneHotEncoder component",
-            ) from None
+        meta, learnt = read_pair(
+            buffers, OneHotMeta, OneHotParam, what="one-hot model", module="OneHotEncoder"
+        )
         self._header = tuple(meta.header)
         self._columns = {
             name: {
