@@ -194,8 +194,8 @@ def _check_length(
 def _table(entry: Any, path: str, report: Report) -> tuple[str, str] | None:
     table = _object(entry)
     name, namespace = table.get("name"), table.get("namespace")
-    if not isinstance(name, str) or not isinstance(namespace, str):
-        return None
+    if not isinstance(name or "", str) or not isinstance(namespace or "", str):
+        return None  # the schema refused it
     if bool(name) != bool(namespace):
         report.warn(path, "name or namespace is empty, so there is no table")
     return (namespace, name) if name and namespace else None

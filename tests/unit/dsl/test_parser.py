@@ -170,10 +170,11 @@ def test_party_ids_as_texts() -> None:
     assert compile_plan(jobs.dsl(), conf) == compile_plan(jobs.dsl(), jobs.conf())
 
 
-def test_empty_names_mean_no_table() -> None:
+@pytest.mark.parametrize("empty", ["", None])
+def test_empty_names_mean_no_table(empty: str | None) -> None:
     conf = jobs.conf()
     tables = conf["role_parameters"]["guest"]["args"]["data"]["train_data"]
-    tables[0] = {"name": "", "namespace": ""}
+    tables[0] = {"name": empty, "namespace": empty}
     assert compile_plan(jobs.dsl(), conf).job_args["guest_9999"] == {"train_data": None}
 
 
