@@ -60,7 +60,7 @@ class Merger:
                     "local": {"role": role, "party_id": party_id},
                     "CodePath": spec.code_path.get(role, ""),
                 }
-        if not self.is_predict:
+        if typed and not self.is_predict:
             self._check_agreement(node.name, param_class, typed)
         return result
 

@@ -198,6 +198,14 @@ def test_an_error_rolls_everything_back(
         assert session.query(Job).count() == 0
 
 
+@pytest.mark.parametrize("key", ["initiator", "job_parameters", "role"])
+def test_submit_names_a_key_that_is_missing(client: TestClient, key: str) -> None:
+    conf = {name: value for name, value in CONF.items() if name != key}
+    answer = post(client, "/job/submit", {"job_dsl": DSL, "job_runtime_conf": conf})
+    assert answer["retcode"] == 100
+    assert f"job_runtime_conf.{key}: the key {key!r} is missing" in answer["retmsg"]
+
+
 def test_submit_without_a_conf_names_it(client: TestClient) -> None:
     answer = post(client, "/job/submit", {"job_dsl": DSL})
     assert answer == {"retcode": 100, "retmsg": "job_runtime_conf: missing; allowed: an object"}
