@@ -114,12 +114,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     try:
-        print(json.dumps(answer, indent=4, ensure_ascii=False))
+        print(_shown(answer))
         print()
     except BrokenPipeError:  # the reader, for instance `head`, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     strict = arguments.exit_code or os.environ.get(EXIT_CODE_VARIABLE, "") in ("1", "true")
     return 1 if strict and answer.get("retcode") != RETCODE_OK else 0
+
+
+def _shown(answer: dict[str, Any]) -> str:
+    """The answer as JSON; escaped where standard output cannot take its characters."""
+    text = json.dumps(answer, indent=4, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(answer, indent=4)
+    return text
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -262,6 +262,15 @@ def test_script_from_any_folder(server: RecordingServer) -> None:
     assert help_text.startswith("usage: fate_flow_client.py ")
 
 
+def test_a_terminal_that_cannot_show_the_characters(server: RecordingServer) -> None:
+    answer = {"retcode": 100, "retmsg": "没有"}
+    server.answer("job/stop", answer)
+    call = [str(SCRIPT), "-f", "stop_job", "-j", "1"]
+    done = _python(*call, FATE_FLOW_ADDRESS=server.url, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == answer
+
+
 def test_nothing_heavy_is_imported(server: RecordingServer) -> None:
     code = (
         "import sys; from fate_flow.cli.client import main; "
