@@ -259,7 +259,7 @@ def status(settings: Settings) -> list[ServiceStatus] | None:
             "supervisor",
             found.get("pid"),
             None,
-            now - found.get("since", now),
+            _uptime(found.get("since"), now),
             0,
             memory(found.get("pid"), tree=False),
             "stopping" if found.get("stopping") else "",
@@ -273,19 +273,23 @@ def status(settings: Settings) -> list[ServiceStatus] | None:
             problem = f"ended with {service['last_exit']}, next start in {wait:.0f} s"
         else:
             problem = check(settings) if check else ""
-        uptime = now - since if since else 0.0
         rows.append(
             ServiceStatus(
                 service["name"],
                 pid,
                 service["port"],
-                uptime,
+                _uptime(since, now),
                 service["restarts"],
                 memory(pid),
                 problem,
             )
         )
     return rows
+
+
+def _uptime(since: float | None, now: float) -> float:
+    """Seconds; the clock may have been set back meanwhile."""
+    return max(0.0, now - since) if since else 0.0
 
 
 def memory(pid: int | None, *, tree: bool = True) -> int:

@@ -79,3 +79,16 @@ def test_old_restarts_do_not_count_at_a_start(
             service.wait_until_ready(settings, lambda _: None, timeout=10)
     else:
         service.wait_until_ready(settings, lambda _: None, timeout=10)
+
+
+def test_a_clock_that_was_set_back_makes_no_process_younger_than_new(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = time.time() + 600
+    row = {"name": "gateway", "pid": 1, "port": 9360, "since": since, "restarts": 0}
+    found = {"pid": 1, "since": since, "services": [row]}
+    monkeypatch.setitem(health.CHECKS, "gateway", lambda _: "")  # type: ignore[index]
+    monkeypatch.setattr(service.state, "read_state", lambda _: found)
+    rows = service.status(settings)
+    assert rows is not None
+    assert [row.uptime for row in rows] == [0.0, 0.0]
