@@ -21,33 +21,58 @@ from tests.support.live_jobs import lr_job, upload_breast, weights
 from tests.support.live_site import LiveSite, started
 from tests.support.service import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PATIENCE = 10
+PATIENCE = 15
 ITERATIONS = 15
+
+
+#: In every process of the site: at this signal all threads stand still for good, and no other
+#: signal but SIGKILL ends it, as with a lock that nobody gives back.
+LOCK_SIGNAL = signal.SIGRTMIN + 7
+_LOCKABLE = f"""
+import ctypes, signal
+def lock(*_):
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    ctypes.PyDLL(None).sleep(3600)
+signal.signal({int(LOCK_SIGNAL)}, lock)
+"""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    """A site with little patience."""
-    with started(tmp_path_factory.mktemp("hang") / "site", HANG_PATIENCE=PATIENCE) as made:
+    """A site with little patience, whose processes can be locked."""
+    folder = tmp_path_factory.mktemp("hang")
+    (folder / "python").mkdir()
+    (folder / "python" / "sitecustomize.py").write_text(_LOCKABLE)
+    variables = {"PYTHONPATH": str(folder / "python")}
+    with started(folder / "site", environment=variables, HANG_PATIENCE=PATIENCE) as made:
         upload_breast(made)
         yield made
 
 
-@pytest.mark.parametrize("victim", ["gateway", "api-server", "scheduler"])
-def test_a_stopped_process_is_started_again_and_the_job_succeeds(
-    site: LiveSite, victim: str
+@pytest.mark.parametrize(
+    ("victim", "number", "reason"),
+    [
+        ("gateway", signal.SIGSTOP, "was stopped by a signal"),
+        ("api-server", LOCK_SIGNAL, "has not answered"),
+        ("scheduler", LOCK_SIGNAL, "has not answered"),
+        ("scheduler", signal.SIGSTOP, "was stopped by a signal"),
+    ],
+    ids=["stopped gateway", "locked api-server", "locked scheduler", "stopped scheduler"],
+)
+def test_a_process_that_hangs_is_started_again_and_the_job_succeeds(
+    site: LiveSite, victim: str, number: int, reason: str
 ) -> None:
     before = site.service(victim)
     others = {name: site.service(name)["restarts"] for name in _NAMES if name != victim}
     job_id = site.submit(*lr_job(max_iter=ITERATIONS, early_stop="weight_diff", tol=0.0))
     site.wait_until("HeteroLR runs", lambda: _is_running(site, job_id), 180)
     began = time.monotonic()
-    os.kill(before["pid"], signal.SIGSTOP)
+    os.kill(before["pid"], number)
     wait_for(
         lambda: site.service(victim)["restarts"] == before["restarts"] + 1,
-        4 * PATIENCE,
+        240,  # on a busy machine it takes longer
         f"{victim} was started again\n{site.log_tails()}",
     )
     assert time.monotonic() - began > PATIENCE - 2
@@ -55,10 +80,11 @@ def test_a_stopped_process_is_started_again_and_the_job_succeeds(
     site.wait_healthy(60)
     assert len(weights(site, job_id)) > 10
     assert site.service(victim)["pid"] != before["pid"]
-    assert "was stopped by a signal" in site.service(victim)["last_exit"]
+    assert f"({reason} for " in site.service(victim)["last_exit"]
     assert {name: site.service(name)["restarts"] for name in others} == others
     log = (site.settings.logs_dir / "fate_flow" / "supervisor.log").read_text()
-    lines = [line for line in log.splitlines() if f" {victim} (pid {before['pid']}) was st" in line]
+    what = f" {victim} (pid {before['pid']}) {reason} for "
+    lines = [line for line in log.splitlines() if what in line]
     assert len(lines) == 1
     assert "HANG_PATIENCE" in lines[0]
     site.nothing_left(job_id)

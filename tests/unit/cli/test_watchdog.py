@@ -100,12 +100,16 @@ class Site:
 
     def __init__(self, home: Path, api: Server, **values: Any) -> None:
         self.said: list[str] = []
-        self.now, self.slept = 1000.0, 0.0
+        self.now, self.slept, self.burden = 1000.0, 0.0, 1.0
         known = {key.name: key.default for key in KEYS}
         mine = {"HTTP_PORT": api.port, "IP": "127.0.0.1", **values}
         self.settings = Settings(home, {**known, **mine})
         self.dog = Watchdog(
-            self.settings, self.said.append, lambda: self.now, lambda: self.now + self.slept
+            self.settings,
+            self.said.append,
+            lambda: self.now,
+            lambda: self.now + self.slept,
+            lambda: self.burden,
         )
         self.running: list[tuple[Service, Identity]] = []
 
@@ -332,6 +336,22 @@ def test_waiting_for_a_disk(
     assert site.pass_time(300) == []
     monkeypatch.setattr(processes, "activity", lambda _: ("S", 1))
     assert site.pass_time(100) == ["api-server"]
+
+
+def test_patience_grows_with_the_load(site: Site, server: Server, process: Process) -> None:
+    server.says(HEALTHY)
+    site.run("api-server", process).pass_time(30)
+    server.says(None)
+    site.burden = 3.0
+    assert site.pass_time(150) == []
+    assert site.pass_time(60) == ["api-server"]
+
+
+def test_the_load_is_measured_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog.os, "cpu_count", lambda: 2)
+    for load, burden in ((0.1, 1.0), (4.0, 1.0), (8.0, 2.0), (500.0, 4.0)):
+        monkeypatch.setattr(watchdog.os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert watchdog._burden() == burden
 
 
 def test_patience_grows_with_each_hang(site: Site, server: Server) -> None:
