@@ -12,20 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
-
 from fate_flow.errors import FateFlowError
 from fate_flow.federation.addresses import printable
+from fate_flow.federation.dialling import Dialler
 from fate_flow.federation.doors import Doors
 from fate_flow.federation.peers import Peer, PeerTable, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
@@ -55,9 +52,6 @@ IDLE_SECONDS = 600.0
 CONNECT_SECONDS = 10.0
 #: More, where the site in the middle has that much for its part.
 _MIDDLE_SECONDS = 5.0
-_FIRST_PAUSE = 0.5
-#: For so long others cannot reach a site behind a NAT although the network is back.
-_LONGEST_PAUSE = 8.0
 
 
 class PassageError(ForeignTokenError):
@@ -88,7 +82,7 @@ class Tunnels:
         self._doors = Doors(folder, self._carry_out)
         self._idle = idle
         self._table = PeerTable()
-        self._dialling: dict[str, asyncio.Task[None]] = {}
+        self._dialler = Dialler(stub_of, self._fetch, self._heard_of)
         #: site id -> where to tell a site that listens of connections to it
         self._listeners: dict[str, asyncio.Queue[str]] = {}
         self._expected: dict[str, tuple[str, asyncio.Future[HandlerEnd]]] = {}
@@ -127,25 +121,19 @@ class Tunnels:
 
     def set_peers(self, table: PeerTable) -> None:
         """From now on these are the peers; dials those that we must keep a connection to."""
-        old, self._table = self._table, table
-        for name in [*self._dialling]:
-            peer = table.named(name)
-            if peer is None or not peer.we_dial or peer != old.named(name):
-                self._dialling.pop(name).cancel()
+        self._table = table
+        self._dialler.set_peers(table)
         for splice, target in self._splices.items():
             if table.named(target.name) != target:
                 splice.stop("the record of the site has changed")
-        for peer in table:
-            if peer.we_dial and peer.name not in self._dialling:
-                self._dialling[peer.name] = self._start(self._dial(peer))
         for name in self._doors.names():
             if table.named(name) is None:
                 self._doors.shut(name)
         self._troubles = {n: text for n, text in self._troubles.items() if table.named(n)}
 
     async def close(self) -> None:
-        self._dialling.clear()
         self._doors.close()
+        await self._dialler.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -285,6 +273,13 @@ class Tunnels:
     def _answered(self, target: Peer) -> None:
         self._troubles.pop(target.name, None)
 
+    def _heard_of(self, peer: Peer, trouble: str) -> None:
+        """From the dialler."""
+        if trouble:
+            self._troubles[peer.name] = trouble
+        else:
+            self._answered(peer)
+
     async def _reach(self, target: Peer) -> End:
         """A connection to a peer."""
         if target.via:
@@ -337,7 +332,7 @@ class Tunnels:
         finally:
             self._open[peer.name] -= 1
 
-    # -- our side: sockets, and dialling out -------------------------------------------------
+    # -- our side: sockets, and what the dialler is told of ----------------------------------
 
     async def _carry_out(self, name: str, end: SocketEnd) -> None:
         """A connection to one of our sockets."""
@@ -354,45 +349,6 @@ class Tunnels:
         finally:
             end.abort()
 
-    async def _dial(self, peer: Peer) -> None:
-        """Keep a connection open to a peer, over which others reach this site."""
-        pause = _FIRST_PAUSE
-        reported = ""
-        while True:
-            cause = "it ended the connection"
-            try:
-                async for knock in self._knocks(peer):
-                    pause = _FIRST_PAUSE
-                    if knock.connection_id:
-                        self._start(self._fetch(peer, knock.connection_id))
-                        continue
-                    reported = ""
-                    self._troubles.pop(peer.name, None)
-                    log.info("listening at peer %s for connections to this site", peer.name)
-            except grpc.aio.AioRpcError as error:
-                details = error.details() or error.code().name
-                cause = reason_in(details)
-            except FateFlowError as error:
-                cause = error.message
-            except asyncio.CancelledError:
-                # gRPC says this also when a channel was closed, to open it anew.
-                if self._dialling.get(peer.name) is not asyncio.current_task():
-                    raise
-            if cause != reported:
-                log.warning("peer %s cannot be listened at: %s", peer.name, cause)
-            reported = self._troubles[peer.name] = cause
-            # Not all sites at once, when the one in the middle comes back.
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-    async def _knocks(self, peer: Peer) -> AsyncIterator[pb.Knock]:
-        call = self._stub_of(peer).Listen()
-        try:
-            async for knock in call:
-                yield knock
-        finally:
-            call.cancel()
-
     async def _fetch(self, peer: Peer, connection_id: str) -> None:
         """Bring a connection that waits at a peer to this gateway's own port."""
         try:
@@ -407,12 +363,6 @@ class Tunnels:
                 await Splice(end, own, self._idle).run()
         except (OSError, BrokenError, FateFlowError) as error:
             log.info("a connection that came over peer %s ended: %s", peer.name, error)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
