@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fate_flow.cli import processes, site
+from fate_flow.cli.database_wait import DatabaseWait
 from fate_flow.cli.processes import Identity
 from fate_flow.cli.services import STOP_SECONDS, Service, services_of
 from fate_flow.cli.state import Paths, hold_lock, rotate
@@ -106,6 +107,7 @@ class Supervisor:
         self.say = say
         self.stopping = False
         self.watchdog = Watchdog(settings, say)
+        self.database = DatabaseWait(settings, say)
         self.identity = Identity.of(os.getpid())
         self.began = time.time()
         self._wake_read, self._wake_write = os.pipe()
@@ -151,9 +153,9 @@ class Supervisor:
     def _sleep(self) -> None:
         due = [child.next_start - time.time() for child in self.children if not child.is_running]
         timeout = max(0.05, min([TICK_SECONDS, self.watchdog.due(), *due]))
-        reads, writes = self.watchdog.sockets()
+        (reads, writes), (more, others) = self.watchdog.sockets(), self.database.sockets()
         with contextlib.suppress(InterruptedError):
-            select.select([self._wake_read, *reads], writes, [], timeout)
+            select.select([self._wake_read, *reads, *more], [*writes, *others], [], timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
 
@@ -247,6 +249,9 @@ class Supervisor:
             return
         now = time.time()
         due = [c for c in self.children if not c.is_running and c.next_start <= now]
+        for child in [child for child in due if not self.database.allows(child.service)]:
+            due.remove(child)
+            child.next_start = time.time() + self.database.pause()
         for child in due:
             child.restarts += 1
             try:
