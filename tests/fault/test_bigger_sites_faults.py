@@ -37,6 +37,10 @@ BACK_SECONDS = 100.0
 #: How long a killed database is away: longer than the processes are patient with one question.
 AWAY_SECONDS = 10.0
 BROKER_AWAY_SECONDS = 6.0
+#: Long enough for the pause between two starts in vain to grow to its longest.
+LONG_SECONDS = 25.0
+#: A start of the whole site on a busy machine, and no such pause.
+HEALTHY_SECONDS = 60.0
 
 
 class BigSite(NetSite):
@@ -92,7 +96,7 @@ class Place:
         self.federation.succeeds(job_id, BACK_SECONDS)
         ended = time.monotonic()
         for site in (self.guest, self.host):
-            site.wait_healthy(60)
+            site.wait_healthy(HEALTHY_SECONDS)
             assert set(site.run_states(f"fate_flow_{job_id}")) == {"success"}
             with site.gateway() as gateway:
                 assert gateway.mailbox() == []
@@ -150,3 +154,19 @@ def test_the_broker_is_away_when_a_task_is_to_be_sent(place: Place) -> None:
     with place.broker.process.killed(BROKER_AWAY_SECONDS):
         job_id = place.guest.submit(*disturbed_job())
     place.survives(job_id, "Redis")
+
+
+def test_what_ends_without_its_database_is_started_when_that_is_back(place: Place) -> None:
+    names = ("api-server", "scheduler")
+    with place.postgres.process.killed(LONG_SECONDS):
+        before = [place.guest.service(name)["restarts"] for name in names]
+        place.guest.kill("api-server")
+    began = time.monotonic()
+    place.guest.wait_healthy(HEALTHY_SECONDS)
+    print(f"site healthy {time.monotonic() - began:.1f} s after the database's return")
+    restarts = [place.guest.service(name)["restarts"] for name in names]
+    # Once for nothing at most: when it had just begun, or met a server that was not ready yet.
+    assert all(new - old <= 2 for new, old in zip(restarts, before, strict=True)), restarts
+    log = (place.guest.home / "logs/fate_flow/supervisor.log").read_text()
+    assert "does not answer" in log
+    assert "answers again" in log

@@ -28,7 +28,7 @@ import pytest
 
 from fate_flow.cli import site
 from tests.support.live_site import LiveSite
-from tests.support.service import free_ports
+from tests.support.service import free_ports, wait_for
 
 START_SECONDS = 60.0
 
@@ -193,6 +193,13 @@ def postgresql() -> Iterator[DatabaseServer]:
                 _call([binaries / "psql", *login, "-qc", statement], account)
 
         with _running(command, account, port, folder) as process:
+            ready = [binaries / "pg_isready", "-h", folder, "-p", str(port)]
+            # It accepts connections before it answers them.
+            wait_for(
+                lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
+                START_SECONDS,
+                "PostgreSQL is ready",
+            )
             password = secrets.token_hex(8)
             sql(f"CREATE USER fate_flow PASSWORD '{password}'")
             yield DatabaseServer("postgresql", port, password, sql, process)
