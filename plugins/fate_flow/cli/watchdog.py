@@ -12,10 +12,12 @@ What counts as a sign of life:
 Nothing is ended that was not well once since its start. A machine that slept, a process that
 waits for its disk, and a database that does not answer are not the fault of a process: then
 all patience begins anew. So it does for the others when one is ended: one thing at a time.
+While a machine has more to do than it can, everything takes longer, and so does the patience.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -51,6 +53,8 @@ GAP_SECONDS = 15.0
 END_SECONDS = 3.0
 #: A process that hangs again and again gets twice the patience each time, up to 16 times.
 MOST_DOUBLINGS = 4
+#: The load average is a measure of how much too much a machine has to do, up to this.
+MOST_BURDEN = 4.0
 #: Patiences that it must be well for until the doubling is forgotten.
 FORGET_AFTER = 10
 
@@ -95,6 +99,7 @@ class Watchdog:
         say: where messages for people go.
         clock: seconds that pass while the machine is awake.
         calendar: seconds that also pass while it sleeps.
+        burden: how many times longer everything may take now.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class Watchdog:
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         calendar: Callable[[], float] | None = None,
+        burden: Callable[[], float] | None = None,
     ) -> None:
         self.patience = float(settings.HANG_PATIENCE)
         self.interval = min(LONGEST_INTERVAL, self.patience / 6)
@@ -111,6 +117,7 @@ class Watchdog:
         self._say = say
         self._clock = clock
         self._calendar = calendar or _calendar
+        self._burden = burden or _burden
         self._watched: dict[str, Watched] = {}
         self._hangs: dict[str, int] = {}
         self._last_tick = self._calendar()
@@ -262,13 +269,14 @@ class Watchdog:
         return self.patience * slower * float(2**doublings)
 
     def _hangs_now(self, watched: Watched, now: float) -> bool:
-        if watched.end_at is not None or now - watched.last_sign <= self._limit(watched):
+        silent, limit = now - watched.last_sign, self._limit(watched)
+        if watched.end_at is not None or silent <= limit:
             return False
         state, _ = processes.activity(watched.identity.pid) or ("", 0)
         if watched.is_stopped:
             watched.is_stopped = state == STOPPED
             return watched.is_stopped
-        if not watched.was_well:
+        if not watched.was_well or silent <= limit * self._burden():
             return False
         if state == WAITS_FOR_DISK:
             watched.last_sign = now
@@ -325,6 +333,15 @@ class Watchdog:
 def _calendar() -> float:
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.time() if clock is None else time.clock_gettime(clock)
+
+
+def _burden() -> float:
+    """From the load average, which counts who waits for a processor or a disk."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return 1.0
+    return min(MOST_BURDEN, max(1.0, load / (2 * (os.cpu_count() or 1))))
 
 
 def _schedulers(page: Any) -> bool | None:
