@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,21 @@ def _translate(error: ValidationError, root: str) -> Iterator[Problem]:
         if "propertyNames" in error.absolute_schema_path:
             yield Problem(f"{path}.{instance}", f"unknown key {shown(instance)}", allowed)
         else:
-            hint = did_you_mean(instance, map(str, wanted)) if isinstance(instance, str) else ""
-            yield Problem(path, found, allowed, hint)
+            yield Problem(path, found, allowed, _hint(instance, wanted))
     elif rule in ("minItems", "minProperties"):
         yield Problem(path, found, "at least one entry", "leave the key out when there is none")
     elif rule in ("pattern", "minimum", "maximum"):
         yield Problem(path, found, "an integer from 0 to 9223372036854775807")
     else:
         yield Problem(path, found, error.message)
+
+
+def _hint(instance: Any, wanted: Sequence[Any]) -> str:
+    if not isinstance(instance, str):
+        return ""
+    if instance in {str(value) for value in wanted if not isinstance(value, str)}:
+        return "without quotes"
+    return did_you_mean(instance, map(str, wanted))
 
 
 def _listed(error: ValidationError) -> str:

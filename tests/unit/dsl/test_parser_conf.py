@@ -32,7 +32,7 @@ CONF_PROBLEMS: list[tuple[str, Change, str, str]] = [
         "work_mode is a text",
         lambda d, c: c["job_parameters"].update(work_mode="0"),
         "job_parameters.work_mode",
-        "found '0'; allowed: 0, 1",
+        "found '0'; allowed: 0, 1; without quotes",
     ),
     (
         "work_mode is true",
