@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +22,17 @@ from cryptography import x509
 
 from fate_flow.federation import admin
 from fate_flow.federation.tokens import issue_site
-from tests.support.clock_shift import compiler, wrong_clock
+from tests.support.clock_shift import Clock, compiler
 from tests.support.live_jobs import ARBITER, GUEST, HOST
 from tests.support.site_net import NetSite, SiteNet, trust, why_not
 from tests.support.slow_wire import Weather
-from tests.support.three_sites import AGREE_SECONDS, COMPONENT, Federation, disturbed_job
+from tests.support.three_sites import (
+    AGREE_SECONDS,
+    COMPONENT,
+    SECONDS,
+    Federation,
+    disturbed_job,
+)
 
 WRONG = {"guest": 0, "host": 600, "arb": -600}
 #: Of each site's line to the others: the way from site to site has two of them.
@@ -70,8 +78,8 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         net = stack.enter_context(SiteNet())
         sites = []
         for name, party in (("guest", GUEST), ("host", HOST), ("arb", ARBITER)):
-            environment = wrong_clock(folder, WRONG[name]) if WRONG[name] else {}
-            site = NetSite.make_in(net, name, folder / name, party, environment=environment)
+            clock = Clock.make(folder, name, WRONG[name])
+            site = NetSite.make_in(net, name, folder / name, party, environment=clock.environment)
             stack.callback(site.stop)
             site.start()
             sites.append(site)
@@ -81,9 +89,13 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         yield Federation.undisturbed(net, guest, host, arbiter, folder)
 
 
+def _clock(site: NetSite) -> Clock:
+    return Clock(Path(site.environment["CLOCK_SHIFT"]), dict(site.environment))
+
+
 def _now(site: NetSite) -> float:
     """The site's clock, ms."""
-    return (time.time() + WRONG[site.name]) * 1000
+    return (time.time() + _clock(site).ahead) * 1000
 
 
 def _times_are_sane(federation: Federation, job_id: str, began: float) -> None:
@@ -103,6 +115,10 @@ def _times_are_sane(federation: Federation, job_id: str, began: float) -> None:
             assert early <= times[0], where
             assert times[-1] <= now + 2_000, where
             assert 0 <= row["f_elapsed"] <= seconds * 1000 + 2_000, where
+
+
+def _has_succeeded(site: NetSite, job_id: str) -> bool:
+    return {row["f_status"] for row in site.client.query_jobs(job_id=job_id)} == {"success"}
 
 
 def test_certificates_of_a_wrong_clock_are_taken(federation: Federation) -> None:
@@ -205,6 +221,27 @@ def test_an_invitation_is_valid_by_the_clock_of_whoever_takes_it(federation: Fed
     assert said is not None, refused.stderr
     until, here = (datetime.datetime.strptime(one, "%Y-%m-%d %H:%M") for one in said.groups())
     assert (here - until).total_seconds() == pytest.approx(600, abs=90)
+
+
+def test_the_clocks_are_set_right_while_a_job_runs(federation: Federation) -> None:
+    """As their administrators were told: one jumps back, the other ahead."""
+    job_id = federation.in_the_middle()
+    for site in federation.sites:
+        _clock(site).set(0)
+    federation.guest.must_succeed(job_id, SECONDS)
+    for site in federation.sites:
+        has_ended = functools.partial(_has_succeeded, site, job_id)
+        site.wait_until("the agreed end", has_ended, AGREE_SECONDS)
+        rows = (*site.client.query_jobs(job_id=job_id), *site.client.query_tasks(job_id=job_id))
+        assert all(row["f_elapsed"] >= 0 for row in rows), (site.name, rows)
+        site.wait_healthy()
+        uptime = re.search(r"^gateway +\d+ +\d+ +(\S+)", site.command("service", "status"), re.M)
+        assert uptime is not None
+        assert not uptime[1].startswith("-"), uptime
+    federation.same_result(job_id)
+    federation.nothing_left(job_id)
+    # Whoever has set the clocks looks again.
+    assert Check.of(federation.arbiter, federation.host).code == 0
 
 
 def test_a_long_line_that_loses_packets(federation: Federation) -> None:
