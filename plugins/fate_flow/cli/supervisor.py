@@ -55,6 +55,12 @@ class Child:
     def is_running(self) -> bool:
         return self.popen is not None
 
+    def wait(self, now: float) -> float:
+        """Seconds until it may be started again."""
+        left = self.next_start - now
+        # More than it ever has to wait: the clock was set back since.
+        return left if left < BACKOFF_SECONDS[-1] + 1.0 else 0.0
+
     def ended(self, status: int, now: float) -> None:
         """Note the end of the process and when to start the next one."""
         if self.popen is not None:
@@ -151,7 +157,7 @@ class Supervisor:
         self.stopping = True
 
     def _sleep(self) -> None:
-        due = [child.next_start - time.time() for child in self.children if not child.is_running]
+        due = [child.wait(time.time()) for child in self.children if not child.is_running]
         timeout = max(0.05, min([TICK_SECONDS, self.watchdog.due(), *due]))
         (reads, writes), (more, others) = self.watchdog.sockets(), self.database.sockets()
         with contextlib.suppress(InterruptedError):
@@ -222,7 +228,7 @@ class Supervisor:
     def _end_orphans(self) -> None:
         """End what lost its parent, once it was seen twice (its parent may just be exiting)."""
         adopted = {identity.pid: identity for identity in self._adopted()}
-        now = time.time()
+        now = time.monotonic()
         self._strangers = {pid: self._strangers.get(pid, now) for pid in adopted}
         late = [adopted[pid] for pid, seen in self._strangers.items() if now - seen > 1.0]
         if late:
@@ -248,7 +254,7 @@ class Supervisor:
         if self.stopping:
             return
         now = time.time()
-        due = [c for c in self.children if not c.is_running and c.next_start <= now]
+        due = [c for c in self.children if not c.is_running and c.wait(now) <= 0]
         for child in [child for child in due if not self.database.allows(child.service)]:
             due.remove(child)
             child.next_start = time.time() + self.database.pause()

@@ -44,6 +44,16 @@ def test_backoff_starts_anew_after_a_long_run() -> None:
     assert child.last_exit == "signal SIGKILL"
 
 
+def test_a_clock_that_is_set_back_delays_no_start() -> None:
+    child = Child(Service("x", ("true",)))
+    child.started_at = 1000.0
+    for _ in BACKOFF_SECONDS:
+        child.ended(1, 1000.0)
+    assert child.wait(1000.0) == BACKOFF_SECONDS[-1]
+    assert child.wait(1010.0) == BACKOFF_SECONDS[-1] - 10
+    assert child.wait(400.0) == 0
+
+
 @pytest.mark.parametrize(
     ("setting", "has_files", "wanted"),
     [
