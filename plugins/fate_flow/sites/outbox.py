@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from fate_flow.db.models import Outbox, now_ms
@@ -65,9 +65,9 @@ def put(
 
 def due(session: Session, now: int) -> list[Message]:
     """What is to be delivered now, the oldest first."""
-    rows = session.scalars(
-        select(Outbox).where(Outbox.next_at <= now).order_by(Outbox.id).limit(500)
-    )
+    # No message waits for longer than the longest pause: the clock was set back since.
+    is_due = or_(Outbox.next_at <= now, Outbox.next_at > now + LONGEST_PAUSE_MS)
+    rows = session.scalars(select(Outbox).where(is_due).order_by(Outbox.id).limit(500))
     return [
         Message(
             row.id,

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from fate_flow.db import models
 from fate_flow.db.models import Job, Task, ms_between, now_ms
 from fate_flow.jobs import clocks, incoming, service
+from fate_flow.sites import outbox
 from fate_flow.sites.delivery import SENT_AT
 from tests.support.site import Site
 from tests.unit.jobs.two_sites import GUEST, HOST, Two
@@ -123,6 +124,16 @@ def test_a_clock_that_is_set_back_makes_nothing_negative(
     assert [task.f_elapsed for task in _tasks(two, two.guest, job_id)] == [0, 0]
     with two.at(two.guest) as session:
         assert set(session.scalars(select(Job.f_elapsed).where(Job.f_job_id == job_id))) == {0}
+
+
+def test_a_clock_that_is_set_back_delays_no_message(two: Two) -> None:
+    with two.at(two.guest) as session:
+        outbox.put(session, "bank-b", "job.state", "1", 1, {})
+        (message,) = outbox.due(session, now_ms())
+        outbox.not_taken(session, message, "it cannot be reached")
+        assert outbox.due(session, now_ms() - 5) == []
+        assert len(outbox.due(session, now_ms() + outbox.LONGEST_PAUSE_MS)) == 1
+        assert len(outbox.due(session, now_ms() - 600_000)) == 1
 
 
 def test_the_time_between_two_moments() -> None:
