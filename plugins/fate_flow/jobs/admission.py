@@ -21,6 +21,7 @@ from fate_flow.db.models import JobDetail, Queue, now_ms
 from fate_flow.db.session import rows_changed
 from fate_flow.entities import JobStatus, Party, Plan
 from fate_flow.errors import FateFlowError
+from fate_flow.jobs import uploads
 from fate_flow.jobs.states import (
     QUEUE_AWAITING,
     QUEUE_LOCK,
@@ -66,10 +67,14 @@ def admit(session: Session) -> list[str]:
     settings = site_settings.current()
     running = _occupying(session)
     widths = _widths(session, [*running, *waiting])
+    held = uploads.awaited(session, waiting)
     used = sum(widths.get(job_id, 1) for job_id in running)
     count = len(running) - len(_of_other_sites(session, running))
     admitted = []
     for job_id in waiting:
+        if job_id in held:
+            _say(session, job_id, held[job_id])
+            continue
         width = widths.get(job_id, 1)
         if count >= settings.MAX_CONCURRENT_JOB_RUN:
             break
@@ -91,7 +96,7 @@ def reserve(session: Session, job_id: str) -> bool:
     hold_job(session, job_id)
     _lock(session)
     detail = session.get(JobDetail, job_id)
-    if detail is None:
+    if detail is None or uploads.awaited(session, [job_id]):
         return False
     settings = site_settings.current()
     others = [other for other in _occupying(session) if other != job_id]
@@ -191,9 +196,15 @@ def _take(session: Session, job_id: str, *states: int) -> bool:
     register_job(session, build_dag(job_id, plan, settings.TASK_RETRIES, local), job_id)
     detail = session.get(JobDetail, job_id)
     if detail is not None:
-        detail.dag_id, detail.run_id = dag_id_of(job_id), job_id
+        detail.dag_id, detail.run_id, detail.reason = dag_id_of(job_id), job_id, None
         detail.timeout_at = now_ms() + int(_timeout(plan, settings.JOB_DEFAULT_TIMEOUT) * 1000)
     return True
+
+
+def _say(session: Session, job_id: str, reason: str) -> None:
+    detail = session.get(JobDetail, job_id)
+    if detail is not None and detail.reason != reason:
+        detail.reason = reason
 
 
 def _timeout(plan: Plan, default: float) -> float:

@@ -17,6 +17,7 @@ from fate_flow.db.models import Job, JobDetail, Queue, now_ms
 from fate_flow.dsl.parser import compile_plan, compile_predict_plan
 from fate_flow.entities import JobStatus, Party, Placement, Plan, model_id_of, party_model_id
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError, Problem
+from fate_flow.jobs import uploads
 from fate_flow.jobs.admission import width_of
 from fate_flow.jobs.ids import new_job_id
 from fate_flow.jobs.permission import Gate, NotAuthorizedError
@@ -154,7 +155,7 @@ def prepare(
     prepared = PreparedJob(job_id, plan, dsl, conf, train_conf, placement, runtime_conf)
     local = prepared.local_parties
     Gate(session, settings, plan.initiator).check_creation(plan, local)
-    _check_tables(settings, plan, local)
+    _check_tables(session, settings, plan, local)
     return prepared
 
 
@@ -182,7 +183,7 @@ def prepare_for_peer(settings: Settings, session: Session, peer: Peer, offer: Of
     local = prepared.local_parties
     _check_policy(session, peer, plan, local)
     Gate(session, settings, plan.initiator).check_creation(plan, local)
-    _check_tables(settings, plan, local)
+    _check_tables(session, settings, plan, local)
     _check_models(settings, prepared)
     return prepared
 
@@ -252,9 +253,10 @@ def _pipeline_of(
     return json.loads(pipeline.inference_dsl), json.loads(pipeline.train_runtime_conf)
 
 
-def _check_tables(settings: Settings, plan: Plan, local: Sequence[Party]) -> None:
-    """Every table that a component of ours will read must be there."""
+def _check_tables(session: Session, settings: Settings, plan: Plan, local: Sequence[Party]) -> None:
+    """Every table that a component of ours will read must be there, or be on its way."""
     store = TableStore(settings.tables_dir)
+    coming = uploads.being_written(session)
     problems: dict[str, Problem] = {}
     for component in plan.components:
         keys = [
@@ -270,7 +272,7 @@ def _check_tables(settings: Settings, plan: Plan, local: Sequence[Party]) -> Non
             index = list(plan.roles[party.role]).index(party.party_id)
             for key in keys:
                 address = arguments.get(key)
-                if address is None or _exists(store, *address):
+                if address is None or address in coming or _exists(store, *address):
                     continue
                 path = f"job_runtime_conf.role_parameters.{party.role}.args.data.{key}[{index}]"
                 problems[path] = _absent(path, str(party), *address)

@@ -21,7 +21,7 @@ from fate_flow.db.session import create_session
 from fate_flow.entities import JobStatus, Placement
 from fate_flow.errors import FateFlowError
 from fate_flow.federation.peers import PeerRefusedError
-from fate_flow.jobs import admission, states, telling
+from fate_flow.jobs import admission, states, telling, uploads
 from fate_flow.jobs.agreement import gives_up
 from fate_flow.jobs.incoming import BUSY, OVER, READY, REFUSED, apply_state
 from fate_flow.jobs.service import end
@@ -61,7 +61,8 @@ class Starter:
             return True
         with create_session() as session:
             if not admission.reserve(session, job_id):
-                _say(session, job_id, "waiting for a place among the running jobs of this site")
+                full = "waiting for a place among the running jobs of this site"
+                _say(session, job_id, uploads.awaited(session, [job_id]).get(job_id, full))
                 return False
         with ThreadPoolExecutor(len(placement.sites)) as pool:
             answers = dict(
