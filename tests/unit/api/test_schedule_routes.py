@@ -96,3 +96,10 @@ def test_work_is_handed_over_by_gateways_only(client: TestClient, path: str) -> 
 
 def test_clean_has_nothing_to_do(client: TestClient) -> None:
     assert _post(client, f"{GUEST}/guest,host/9999,10000/clean", {})["retcode"] == 0
+
+
+@pytest.mark.parametrize("part", [".x", "a b", "x" * 129])
+def test_parts_of_a_path_that_are_no_names(client: TestClient, part: str) -> None:
+    answer = _post(client, f"/schedule/{part}/guest/9999/kill", {})
+    assert answer["retcode"] == 100
+    assert "job_id" in answer["retmsg"]

@@ -27,8 +27,9 @@ from fate_flow.errors import RETCODE_EXCEPTION, RETCODE_NOT_FOUND, UnsupportedEr
 
 router = APIRouter(prefix="/schedule", tags=["schedule"])
 
-#: A part of a path: an id, a role, a name.
-Part = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.,=+\-]{1,128}$")]
+#: A part of a path: an id, a role, a name. None begins with a dot: ``..`` is no name, and HTTP
+#: libraries take it out of a path.
+Part = Annotated[str, Path(pattern=r"^[A-Za-z0-9_=+\-][A-Za-z0-9_.,=+\-]{0,127}$")]
 
 _JOB = "/{job_id}/{role}/{party_id}"
 _TASK = "/{job_id}/{component_name}/{task_id}/{role}/{party_id}"
