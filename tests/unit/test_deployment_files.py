@@ -56,7 +56,7 @@ def test_settings_of_the_celery_site(settings: Settings) -> None:
     assert airflow_config.broker_url(settings).endswith("@redis:6379/0")
     sync, asynchronous = airflow_config.database_urls(settings)
     place = "://fate_flow:secret-of-POSTGRES_PASSWORD@postgres:5432/fate_flow"
-    assert sync == f"postgresql+psycopg2{place}"
+    assert sync.partition("?")[0] == f"postgresql+psycopg2{place}"
     assert asynchronous == f"postgresql+asyncpg{place}"
     assert settings.http_url == "http://api-server:9380"
     assert settings.grpc_address == "gateway:9360"

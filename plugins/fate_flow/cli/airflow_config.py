@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 from fate_flow.errors import ConfigurationError
 from fate_flow.settings import Settings
@@ -30,6 +30,15 @@ _EXECUTORS = {
     "local": "fate_flow.operators.executor.FateLocalExecutor",
     "celery": "CeleryExecutor",
     "kubernetes": "KubernetesExecutor",
+}
+#: A server whose machine is gone says nothing, and the kernel would wait a quarter of an hour
+#: for an answer, two hours for a word: seconds, and milliseconds for what was sent.
+_LIBPQ_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
 }
 #: Celery's own options.
 _CELERY_OPTIONS = {
@@ -116,8 +125,9 @@ def database_urls(settings: Settings) -> tuple[str, str | None]:
         raise ConfigurationError(f"DATABASE: {', '.join(missing)} missing")
     user, password = quote_plus(str(database["user"])), quote_plus(str(database["passwd"]))
     place = f"{user}:{password}@{database['host']}:{database.get('port', port)}/{database['name']}"
-    query = "?charset=utf8mb4" if sync.startswith("mysql") else ""
-    return f"{sync}://{place}{query}", f"{asynchronous}://{place}{query}"
+    if sync.startswith("mysql"):
+        return f"{sync}://{place}?charset=utf8mb4", f"{asynchronous}://{place}?charset=utf8mb4"
+    return f"{sync}://{place}?{urlencode(_LIBPQ_OPTIONS)}", f"{asynchronous}://{place}"
 
 
 def derived_key(secret: bytes, purpose: str, hash_name: str = "sha256") -> str:

@@ -107,6 +107,9 @@ def test_database_server(tmp_path: Path, engine: str, sync: str, asynchronous: s
     address = parser["database"]["sql_alchemy_conn"]
     assert address.startswith(f"{sync}://u:p%40s%25s%2Fw@db:")
     assert parser["database"]["sql_alchemy_conn_async"].startswith(f"{asynchronous}://")
+    # Neither driver knows the other's options.
+    assert ("tcp_user_timeout=" in address) is (engine.startswith("postgres"))
+    assert "tcp_user_timeout" not in parser["database"]["sql_alchemy_conn_async"]
 
 
 @pytest.mark.parametrize(
