@@ -114,8 +114,8 @@ def query_data_views(session: Session, wanted: Mapping[str, Any]) -> list[DataVi
 def job_dicts(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Rows as the API shows them.
 
-    With ``f_reason`` where a job ended without success, and ``f_message`` where one that spans
-    sites waits for something: another site, a person's yes, a free place.
+    With ``f_reason`` where a job ended without success, and ``f_message`` where one waits for
+    something: an upload of its tables, another site, a person's yes, a free place.
     """
     ids = {job.f_job_id for job in jobs}
     statement = select(JobDetail).where(JobDetail.f_job_id.in_(ids) if ids else false())
@@ -127,7 +127,7 @@ def job_dicts(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         bad = job.f_status not in (*_OPEN, JobStatus.SUCCESS.value)
         if detail is not None and bad and (detail.reason or detail.failed_component):
             row["f_reason"] = reason_text(detail)
-        elif detail is not None and detail.home and detail.reason and job.f_status in _OPEN:
+        elif detail is not None and detail.reason and job.f_status in _OPEN:
             row["f_message"] = detail.reason
         found.append(row)
     return found

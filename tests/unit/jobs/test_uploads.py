@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from fate_flow.compiler.register import run_state
-from fate_flow.db.models import JobDetail
+from fate_flow.db.models import Job, JobDetail
 from fate_flow.entities import JobStatus
 from fate_flow.errors import InvalidInputError
 from fate_flow.jobs import service, uploads
 from fate_flow.jobs.states import Failure
+from fate_flow.tracking.rows import job_dicts
 from tests.unit.jobs.conftest import Jobs
 
 
@@ -50,6 +52,9 @@ def test_a_job_submitted_right_behind_its_uploads_waits_for_them(jobs: Jobs) -> 
     has_run, reason = state(jobs, job_id)
     assert not has_run
     assert reason == f"waiting for upload {second}, which writes table 'new_h' of namespace 'n'"
+    with jobs.site.session() as session:
+        rows = job_dicts(session, session.scalars(select(Job).where(Job.f_job_id == job_id)).all())
+    assert {row["f_message"] for row in rows} == {reason}
     end(jobs, second)
     has_run, reason = state(jobs, job_id)
     assert not has_run

@@ -122,17 +122,18 @@ def test_a_failed_job_says_why(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", ["waiting", "running", "success", "failed"])
-def test_an_open_job_of_several_sites_says_what_it_waits_for(site: Site, status: str) -> None:
+@pytest.mark.parametrize("home", ["guest_9999", ""])
+def test_an_open_job_says_what_it_waits_for(site: Site, status: str, home: str) -> None:
     with site.session() as session:
         add_job(session, status=status)
-        detail = JobDetail(f_job_id=JOB_ID, home="guest_9999", reason="waiting for site bank-b")
+        detail = JobDetail(f_job_id=JOB_ID, home=home, reason="waiting for site bank-b")
         session.add(detail)
         session.flush()
         (row, *_) = store.job_dicts(session, store.query_jobs(session, {"job_id": JOB_ID}))
         is_open = status in ("waiting", "running")
         assert row.get("f_message") == ("waiting for site bank-b" if is_open else None)
         assert ("f_reason" in row) == (status == "failed")
-        detail.home = ""
+        detail.reason = None
         session.flush()
         (row, *_) = store.job_dicts(session, store.query_jobs(session, {"job_id": JOB_ID}))
         assert "f_message" not in row, "as FATE-Flow answers"
