@@ -124,7 +124,7 @@ class GatewaySession:
         self._address = address
         self._metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {token}"),)
         if home is not None:
-            self._metadata += (("fate-flow-home", home.key), ("fate-flow-ticket", ticket))
+            self._metadata += ((rpc.HOME_KEY, home.key), (rpc.TICKET_KEY, ticket))
         self._timeout = timeout
         self._try_number = try_number
         if patience is None:

@@ -54,6 +54,11 @@ class Link:
         self._hello = hello
         self._patience = patience
         self._address = address
+        #: Behind the own gateway the one of another site, which may be what is silent.
+        home = dict(metadata).get(rpc.HOME_KEY)
+        self._gateway = f"the gateway at {address}" + (
+            f" or that of {home} behind it" if home else ""
+        )
         self._changed = threading.Condition()
         self._connected = False
         #: When the connection was there last, and what the last try to connect ended with.
@@ -97,7 +102,7 @@ class Link:
             if self._connected or self._closed or seconds < _TROUBLE_SECONDS:
                 return None
             found = _SITE_AWAY.match(self._cause)
-            where = found.group(1) if found else f"the gateway at {self._address}"
+            where = found.group(1) if found else self._gateway
             # With an exchange in between it says which of the two is away.
             why = f": {found.group(3)}" if found and found.group(3) else ""
             return f"waiting for {where}, no connection for {seconds:.0f} s{why}"

@@ -25,9 +25,8 @@ from fate_flow.federation.peer_channels import place_of
 from fate_flow.federation.peers import Peer, PeerUnreachableError
 from fate_flow.federation.proto import gateway_pb2 as pb
 from fate_flow.federation.service import GatewayService
-from fate_flow.federation.state import TICKET_KEY, GatewayState, metadata_of
+from fate_flow.federation.state import GatewayState, metadata_of
 
-HOME_KEY = "fate-flow-home"
 #: For the last word about a task that was lost; a peer that cannot be reached does without.
 _FAREWELL_SECONDS = 2.0
 #: Broken connections, as grpc names them; what a peer's gateway refuses has a name of ours.
@@ -129,7 +128,7 @@ class RelayingService:
         Raises:
             RouteError: nobody knows where the party is.
         """
-        named = metadata_of(context, HOME_KEY)
+        named = metadata_of(context, rpc.HOME_KEY)
         # A peer's calls end here: it cannot speak to third sites in our name.
         if not named or self._state.peer_of(context) is not None:
             return None
@@ -228,7 +227,7 @@ class RelayingService:
         """
         job_id = self._state.claims(context, caller).job_id
         self._state.rooms.check(job_id)
-        metadata = ((TICKET_KEY, metadata_of(context, TICKET_KEY)),)
+        metadata = ((rpc.TICKET_KEY, metadata_of(context, rpc.TICKET_KEY)),)
         made: list[Any] = []
 
         def passed(method: Any, *arguments: Any) -> Any:

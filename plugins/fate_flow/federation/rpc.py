@@ -16,6 +16,8 @@ from fate_flow.federation.proto import gateway_pb2 as pb
 
 #: Trailing metadata that carries the short name of an error.
 ERROR_KEY = "fate-flow-error"
+#: A party of the site whose gateway is meant, and what lets a task of another site in there.
+HOME_KEY, TICKET_KEY = "fate-flow-home", "fate-flow-ticket"
 _SERVICES = pb.DESCRIPTOR.services_by_name
 
 #: Tag of the field ``bytes data = 2`` of SendRequest and ReceiveReply.

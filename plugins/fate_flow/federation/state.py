@@ -40,8 +40,6 @@ from fate_flow.federation.tokens import (
 from fate_flow.federation.tunnel import Tunnels
 
 log = logging.getLogger("fate_flow.gateway")
-#: Metadata with a job's ticket, which the home gateway has issued for another site.
-TICKET_KEY = "fate-flow-ticket"
 _AUDIT = logging.getLogger("fate_flow.gateway.audit")
 
 
@@ -193,7 +191,7 @@ class GatewayState:
         """
         peer = self.peer_of(context)
         if peer is not None:
-            return self._admit(peer, metadata_of(context, TICKET_KEY), caller)
+            return self._admit(peer, metadata_of(context, rpc.TICKET_KEY), caller)
         claims = verify(self.secret, _token(context))
         named = (caller.job_id, caller.component, caller.party.role, caller.party.party_id)
         if named != (claims.job_id, claims.component, claims.party.role, claims.party.party_id):
@@ -227,7 +225,7 @@ class GatewayState:
             TokenError
         """
         if self.peer_of(context) is not None:
-            verify_ticket(self.secret, metadata_of(context, TICKET_KEY))
+            verify_ticket(self.secret, metadata_of(context, rpc.TICKET_KEY))
         else:
             verify(self.secret, _token(context))
 

@@ -139,6 +139,14 @@ def test_the_exchange_that_is_in_the_way_is_named() -> None:
     assert trouble.endswith(f" s: {why}")
 
 
+def test_the_home_is_named_where_it_may_be_what_is_silent() -> None:
+    metadata = (("fate-flow-home", "guest_9999"),)
+    link = Link(Line(), metadata, pb.Hello(), 30.0, "127.0.0.1:9360")
+    time.sleep(0.3)
+    wanted = "waiting for the gateway at 127.0.0.1:9360 or that of guest_9999 behind it, no"
+    assert (link.trouble() or "").startswith(wanted)
+
+
 def test_the_own_gateway_is_named_when_it_is_away() -> None:
     link = link_of(Line(), 30.0)
     time.sleep(0.3)
