@@ -13,6 +13,9 @@ from fate_flow.entities import Party
 
 NO_CONF = "submit conf does exist or format is wrong"
 
+#: Party ids are texts of ten characters in FATE-Flow's tables.
+_LARGEST_ID = 9_999_999_999
+
 #: party key -> data key -> (namespace, name), None for "no table"
 JobArgs = dict[str, dict[str, "tuple[str, str] | None"]]
 
@@ -99,12 +102,12 @@ def _party_id(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value if 0 <= value < 2**63 else None
+        return value if 0 <= value <= _LARGEST_ID else None
     if isinstance(value, float):
-        return int(value) if value.is_integer() and 0 <= value < 2**63 else None
+        return int(value) if value.is_integer() and 0 <= value <= _LARGEST_ID else None
     if isinstance(value, str):
         digits = value.strip()
-        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 11 else None
     return None
 
 

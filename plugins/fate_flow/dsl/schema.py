@@ -91,7 +91,7 @@ def _translate(error: ValidationError, root: str) -> Iterator[Problem]:
     elif rule in ("minItems", "minProperties"):
         yield Problem(path, found, "at least one entry", "leave the key out when there is none")
     elif rule in ("pattern", "minimum", "maximum"):
-        yield Problem(path, found, "an integer from 0 to 9223372036854775807")
+        yield Problem(path, found, "an integer from 0 to 9999999999")
     else:
         yield Problem(path, found, error.message)
 

@@ -59,6 +59,18 @@ CONF_PROBLEMS: list[tuple[str, Change, str, str]] = [
         "an integer",
     ),
     ("party id is true", lambda d, c: c["role"].update(guest=[True]), "role.guest[0]", "true"),
+    (
+        "id of eleven digits",
+        lambda d, c: c["role"].update(guest=[10_000_000_000]),
+        "role.guest[0]",
+        "an integer from 0 to 9999999999",
+    ),
+    (
+        "id of eleven digits as a text",
+        lambda d, c: c["role"].update(guest=["10000000000"]),
+        "role.guest[0]",
+        "an integer from 0 to 9999999999",
+    ),
     ("negative id", lambda d, c: c["role"].update(guest=[-1]), "role.guest[0]", "found -1"),
     (
         "empty list of a role that a module needs",
