@@ -11,6 +11,7 @@ import difflib
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -113,6 +114,22 @@ class Settings:
         return str(self.values.get("OWN_API_URL") or own).rstrip("/")
 
     @property
+    def lan_address(self) -> str:
+        """Address that other machines know this one by, as far as the site listens there."""
+        ip = str(self.values["IP"])
+        return _lan_address() if ip in _ANY else ip
+
+    @property
+    def shown_url(self) -> str:
+        """As :attr:`http_url`, for links that are opened on other machines."""
+        port = self.values["HTTP_PORT"]
+        named = (self.values.get("SERVERS") or {}).get("fateflow")
+        if isinstance(named, Mapping) and named.get("host"):
+            return f"http://{named['host']}:{named.get('http.port', port)}"
+        own = f"http://{self.lan_address}:{port}"
+        return str(self.values.get("OWN_API_URL") or own).rstrip("/")
+
+    @property
     def gateway_ip(self) -> str:
         """Address that the gateway binds."""
         return str(self.values.get("GATEWAY_IP") or self.values["IP"])
@@ -156,9 +173,23 @@ class Settings:
             ) from None
 
 
+_ANY = ("0.0.0.0", "::", "")  # noqa: S104
+
+
 def _reached(ip: str) -> str:
     """Where this machine reaches what binds ``ip``."""
-    return "127.0.0.1" if ip in ("0.0.0.0", "::", "") else ip  # noqa: S104
+    return "127.0.0.1" if ip in _ANY else ip
+
+
+@cache
+def _lan_address() -> str:
+    """Address of the way out of this machine; asking for it sends nothing."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
+            way_out.connect(("192.0.2.1", 9))
+            return str(way_out.getsockname()[0])
+    except OSError:
+        return "127.0.0.1"
 
 
 def _is_loopback(ip: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fate_flow.settings import FILE_NAME, inspect
+from fate_flow.settings import FILE_NAME, _lan_address, inspect
 
 
 def _write(home: Path, **values: object) -> None:
@@ -34,6 +34,36 @@ def test_the_gateway_may_bind_another_address(
     if values.get("IP"):
         assert settings.is_loopback
         assert settings.http_url == "http://127.0.0.1:9380"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"IP": "127.0.0.1"}, "http://127.0.0.1:9380"),
+        ({"IP": "10.1.2.3"}, "http://10.1.2.3:9380"),
+        ({"IP": "0.0.0.0"}, "http://10.9.8.7:9380"),
+        ({"IP": "0.0.0.0", "OWN_API_URL": "http://api:80/"}, "http://api:80"),
+        ({"SERVERS": {"fateflow": {"host": "flow.example"}}}, "http://flow.example:9380"),
+        ({"SERVERS": {"fateflow": {"host": "f", "http.port": 80}}}, "http://f:80"),
+    ],
+)
+def test_links_for_other_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, object], shown: str
+) -> None:
+    monkeypatch.setattr("fate_flow.settings._lan_address", lambda: "10.9.8.7")
+    _write(tmp_path, USE_AUTHENTICATION=True, **values)
+    settings, _ = inspect(tmp_path)
+    assert settings.shown_url == shown
+
+
+def test_the_own_address_is_found_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> None:
+        raise OSError("no route")
+
+    own = _lan_address.__wrapped__
+    assert own().count(".") == 3
+    monkeypatch.setattr("socket.socket.connect", unreachable)
+    assert own() == "127.0.0.1"
 
 
 @pytest.mark.parametrize("tls", ["auto", "off"])

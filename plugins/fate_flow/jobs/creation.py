@@ -122,7 +122,7 @@ def _board_url(settings: Settings, job_id: str, initiator: Party, *, has_run: bo
     if isinstance(board, Mapping) and board.get("host"):
         return f"http://{board['host']}:{board.get('port', 8080)}/index.html#/dashboard?{who}"
     page = f"/dags/{dag_id_of(job_id)}/runs" if has_run else f"/v1/ui/run/{dag_id_of(job_id)}"
-    return f"{settings.http_url}{page}/{job_id}?{who}"
+    return f"{settings.shown_url}{page}/{job_id}?{who}"
 
 
 def prepare(
@@ -376,7 +376,9 @@ def _row(settings: Settings, job: PreparedJob, party: Party, now: int) -> Job:
         f_dsl=json.dumps(job.dsl),
         f_runtime_conf=json.dumps(job.runtime_conf),
         f_train_runtime_conf=json.dumps(job.train_runtime_conf),
-        f_run_ip=f"{settings.address}:{settings.HTTP_PORT}" if party in job.local_parties else "",
+        f_run_ip=f"{settings.lan_address}:{settings.HTTP_PORT}"
+        if party in job.local_parties
+        else "",
         f_status=JobStatus.WAITING.value,
         f_create_time=now,
     )

@@ -217,11 +217,7 @@ def servings_of(settings: Settings, party: Party) -> list[str]:
 
 def transfer_url(settings: Settings, namespace: str, name: str) -> str:
     """Where a serving can fetch a model; with a key of its own while tokens are asked for."""
-    own = settings.SERVERS.get("fateflow")
-    base = settings.http_url
-    if isinstance(own, Mapping) and own.get("host"):
-        base = f"http://{own['host']}:{own.get('http.port', settings.HTTP_PORT)}"
-    url = f"{base}/v1/model/transfer"
+    url = f"{settings.shown_url}/v1/model/transfer"
     if not settings.USE_AUTHENTICATION:
         return url
     key = issue_transfer(settings.secret(), namespace=namespace, name=name, ttl=LINK_SECONDS)

@@ -200,7 +200,7 @@ def _begin(
     task.f_create_time = min(task.f_create_time, now)  # the report took a moment to arrive
     task.f_end_time = task.f_elapsed = None
     task.f_run_pid = event.get("pid")
-    task.f_run_ip = site_settings.current().address
+    task.f_run_ip = site_settings.current().lan_address
     if states.start_job(session, claims.job_id):
         log.info("job %s started", claims.job_id)
     who = f"task {claims.component} of {claims.party}"
