@@ -87,7 +87,8 @@ def test_a_model_of_another_module(tmp_path: Path) -> None:
     example = Example(tmp_path)
     models = {party: {"DataIOMeta": b"", "DataIOParam": b""} for party in (GUEST, HOST, ARBITER)}
     tables = {party: {"eval_data": by["train_data"]} for party, by in example.tables.items()}
-    with pytest.raises(DataError, match="not a HeteroLR model; it has .'DataIOMeta', 'DataIOParam'"):
+    wanted = r"not a HeteroLR model; it has \['DataIOMeta', 'DataIOParam'\]"
+    with pytest.raises(DataError, match=wanted):
         example.site.run(tables, models)
 
 
