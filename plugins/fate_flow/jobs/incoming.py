@@ -19,7 +19,7 @@ from fate_flow.entities import ROLES, JobStatus, Party, Placement, TaskStatus
 from fate_flow.errors import FateFlowError, InvalidInputError, NotFoundError, ProtocolError
 from fate_flow.federation.addresses import check_name
 from fate_flow.federation.peers import Peer
-from fate_flow.jobs import admission, clocks, progress, states, telling
+from fate_flow.jobs import admission, clocks, progress, states, telling, uploads
 from fate_flow.jobs.agreement import (
     Proposal,
     Take,
@@ -88,6 +88,8 @@ def ready(session: Session, settings: Settings, peer_name: str, body: Body) -> A
         return {"answer": REFUSED, "text": detail.reason or ""}
     if status is JobStatus.RUNNING or admission.reserve(session, job_id):
         return {"answer": READY}
+    if uploads.awaited(session, [job_id]):
+        return {"answer": BUSY, "text": "an upload of a table that the job reads has not ended"}
     return {"answer": BUSY, "text": "all its places are taken"}
 
 

@@ -15,6 +15,7 @@ from fate_flow.jobs import service, uploads
 from fate_flow.jobs.states import Failure
 from fate_flow.tracking.rows import job_dicts
 from tests.unit.jobs.conftest import Jobs
+from tests.unit.jobs.two_sites import Two
 
 
 def upload(jobs: Jobs, name: str, **more: Any) -> str:
@@ -95,3 +96,23 @@ def test_a_table_that_nobody_uploads_is_missed_at_submission(jobs: Jobs) -> None
     end(jobs, upload(jobs, "new_g"), JobStatus.FAILED)
     with pytest.raises(InvalidInputError, match="no table 'new_g'"):
         reads(jobs, "new_g", "h")
+
+
+@pytest.mark.parametrize("where", ["guest", "host"])
+def test_a_job_of_two_sites_waits_for_the_uploads_of_both(two: Two, where: str) -> None:
+    site = two.guest if where == "guest" else two.host
+    file = site.settings.home / "data.csv"
+    file.write_text("id,x0,x1\n1,2,3\n")
+    keys = {"work_mode": 0, "namespace": "n", "table_name": where[0], "head": 1, "partition": 1}
+    with two.at(site) as session:
+        again = service.submit_upload(session, {**keys, "drop": 1}, file).job_id
+    job_id = two.submit()
+    two.start(job_id)
+    said = {"guest": f"waiting for upload {again}", "host": "waiting for site bank-b: an upload"}
+    assert str(two.detail(two.guest, job_id).reason).startswith(said[where])
+    with two.at(site) as session:
+        assert run_state(session, job_id) is None
+        service.end(session, again, JobStatus.SUCCESS, None)
+    two.start(job_id)
+    with two.at(two.host) as session:
+        assert run_state(session, job_id) == "queued"
