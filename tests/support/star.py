@@ -72,10 +72,9 @@ def star(folder: Path) -> Iterator[Star]:
         let_in(host)
         let_in(exchange, guest, arbiter, host)
         sites = [exchange, guest, host, arbiter]
-        for site in sites:
-            stack.callback(site.stop)
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda site: site.start(), sites))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        stack.callback(lambda: list(pool.map(NetSite.stop, sites)))
+        list(pool.map(NetSite.start, sites))
         _introduce(exchange, [guest, arbiter], [host], folder)
         made = Star.undisturbed(net, guest, host, arbiter, folder)
         assert isinstance(made, Star)
