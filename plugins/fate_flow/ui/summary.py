@@ -56,8 +56,8 @@ def job_line(rows: Sequence[Row], detail: JobDetail | None = None) -> dict[str, 
 
 
 def waits_for(detail: JobDetail | None) -> str:
-    """What a job that spans sites waits for: another site, a person's yes, a free place."""
-    return (detail.reason or "") if detail is not None and detail.home else ""
+    """What a job waits for: an upload of its tables, another site, a person's yes, a place."""
+    return (detail.reason or "") if detail is not None else ""
 
 
 def _kind(parameters: Mapping[str, Any], modules: Sequence[str]) -> str:
