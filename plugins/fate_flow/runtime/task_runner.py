@@ -187,6 +187,11 @@ class _AttemptLoop:
             self._report_failure(failure.message, final=True)
             self._tell_peers(session, failure.message)
             raise failure from None
+        except Exception as error:
+            # Around the component, not in it: another try may fare better, and if none does,
+            # this is why, and not that the process was killed.
+            self._report_failure(self._failure(self._identity, error).message, final=False)
+            raise
         finally:
             if session is not None:
                 session.close()

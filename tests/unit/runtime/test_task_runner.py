@@ -230,6 +230,20 @@ def test_nothing_is_said_where_all_is_known(world: World, error: Exception) -> N
     assert _left(world) == []
 
 
+def test_an_accident_around_the_component_fails_this_try_only_and_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_session(*_: Any, **__: Any) -> None:
+        raise OSError("no file descriptor is left")
+
+    monkeypatch.setattr(task_runner, "GatewaySession", no_session)
+    with pytest.raises(OSError, match="descriptor"):
+        world.execute(_nothing)
+    (failure,) = world.reporter.statuses
+    assert (failure["status"], failure["final"]) == ("failed", False)
+    assert "script_0 (Scripted) at guest 9999: OSError: no file descriptor" in failure["error"]
+
+
 def test_a_job_that_is_over_at_the_first_report(world: World) -> None:
     world.reporter.raises = [JobOverError("job is over: failed")]
     with pytest.raises(TaskFailedError, match="job is over"):
