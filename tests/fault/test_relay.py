@@ -133,7 +133,9 @@ def test_the_relaying_gateway_may_start_again(sites: list[FederatedGateway]) -> 
 
 
 def test_a_site_that_does_not_come_back_is_lost(sites: list[FederatedGateway]) -> None:
+    texts: list[str | None] = []
     with Tasks(sites) as tasks:
+        tasks.guest._waits._on_wait = texts.append
         tasks.all(lambda task: task.join())
         started = time.monotonic()
         sites[1].kill()
@@ -141,6 +143,8 @@ def test_a_site_that_does_not_come_back_is_lost(sites: list[FederatedGateway]) -
             with pytest.raises(AttemptSupersededError, match="host 10000 was lost"):
                 tasks.guest.receive("x", HOST)
             assert 10 < time.monotonic() - started < 20
+            away = f"; host 10000 at site {sites[1].card().name} has had no connection for"
+            assert any(away in (text or "") for text in texts), texts
         finally:
             sites[1].start()
 

@@ -45,6 +45,8 @@ log = logging.getLogger("fate_flow.gateway")
 Progress = Callable[[Sequence[Party]], Awaitable[None]]
 #: Writes the error that ended an attempt to a task.
 Push = Callable[[int, FateFlowError], None]
+#: Tells a task whose connections are broken now.
+ShowAway = Callable[[Sequence[Party]], None]
 
 
 class Phase(Enum):
@@ -73,6 +75,7 @@ class Member:
         session_id: made by that process.
         try_number: restarts that the scheduler counts; a lower one can not take over.
         push: writes an ended attempt's error to the process; None while it is not attached.
+        show_away: tells it whom it waits for in vain at the moment; ``away`` is what it was told.
         joining: the join call that waits; None when none does.
         attempt: number of the attempt it is part of.
         lost_timer: fires when a broken connection has not come back.
@@ -82,6 +85,8 @@ class Member:
     session_id: str
     try_number: int
     push: Push | None = None
+    show_away: ShowAway | None = None
+    away: tuple[Party, ...] = ()
     joining: object | None = None
     attempt: int = -1
     finished: bool = False
@@ -153,6 +158,19 @@ class Room:
             raise TaskReplacedError(f"another process runs {party} in {self}")
         raise DetachedError(f"the gateway does not know this process of {party} in {self}")
 
+    def connect(self, member: Member, push: Push, show_away: ShowAway | None = None) -> None:
+        """A process's stream is there."""
+        member.push, member.show_away, member.away = push, show_away, ()
+        self._tell_away()
+
+    def _tell_away(self) -> None:
+        """Tell everybody whose connections are broken, where that has changed."""
+        away = tuple(m.party for m in self.members.values() if m.push is None and not m.left)
+        for member in self.members.values():
+            if member.push is not None and member.show_away is not None and member.away != away:
+                member.away = away
+                member.show_away(away)
+
     def detach(self, member: Member, push: Push, grace: float) -> None:
         """A process's stream has broken; it has ``grace`` seconds to come back."""
         if member.push is not push:
@@ -161,6 +179,7 @@ class Room:
         if self.members.get(member.party) is member and not member.left:
             loop = asyncio.get_running_loop()
             member.lost_timer = loop.call_later(grace, self._lost, member)
+            self._tell_away()
 
     def leave(self, member: Member) -> None:
         """A process ends by its own will."""
@@ -169,6 +188,7 @@ class Room:
             del self.members[member.party]
             self._supersede(f"{member.party} left before the end")
             self.changed.notify()
+        self._tell_away()
 
     def _lost(self, member: Member) -> None:
         if self.members.get(member.party) is not member or member.push is not None:
@@ -182,6 +202,7 @@ class Room:
         log.warning("%s of %s was lost", member.party, self)
         self._supersede(f"the task of {member.party} was lost")
         self.changed.notify()
+        self._tell_away()
 
     def _replace(self, old: Member) -> None:
         self.fenced.add(old.session_id)

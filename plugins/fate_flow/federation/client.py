@@ -361,7 +361,7 @@ class GatewaySession:
         if self._link is None:
             raise FateFlowError("the task has not joined the other parties yet")
         limit = self._timeout if timeout is None else timeout
-        wait.trouble = self._link.trouble
+        wait.trouble, wait.absent = self._link.trouble, self._link.absent
         faults = 0
         with self._waits.open(wait):
             while True:

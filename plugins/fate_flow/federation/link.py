@@ -7,11 +7,12 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
 
+from fate_flow.entities import Party
 from fate_flow.errors import AttemptSupersededError, FateFlowError, GatewayUnreachableError
 from fate_flow.federation import rpc
 from fate_flow.federation.failures import DetachedError, error_of
@@ -65,6 +66,8 @@ class Link:
         self._alive = time.monotonic()
         self._cause = ""
         self._incarnation = ""
+        #: Parties whose tasks are not connected now -> their site, and since when.
+        self._absent: dict[Party, tuple[str, float]] = {}
         self._over: tuple[str, int, FateFlowError] | None = None
         self._fatal: FateFlowError | None = None
         self._closed = False
@@ -106,6 +109,16 @@ class Link:
             # With an exchange in between it says which of the two is away.
             why = f": {found.group(3)}" if found and found.group(3) else ""
             return f"waiting for {where}, no connection for {seconds:.0f} s{why}"
+
+    def absent(self, parties: Iterable[Party]) -> list[str]:
+        """What to say of those of the parties whose tasks are not connected at the moment."""
+        now = time.monotonic()
+        with self._changed:
+            found = [(party, *self._absent[party]) for party in parties if party in self._absent]
+        return [
+            f"{party}{f' at {site}' if site else ''} has had no connection for {now - since:.0f} s"
+            for party, site, since in found
+        ]
 
     def check(self, attempt: pb.AttemptRef) -> None:
         """
@@ -207,10 +220,17 @@ class Link:
 
     def _take(self, event: pb.AttachEvent) -> None:
         with self._changed:
-            if event.WhichOneof("what") == "welcome":
+            kind = event.WhichOneof("what")
+            if kind == "welcome":
                 self._connected = True
                 self._incarnation = event.welcome.incarnation
-            else:
+                self._absent = {}
+            elif kind == "away":
+                now = time.monotonic()
+                told = {Party(a.party.role, a.party.party_id): a.site for a in event.away.absent}
+                before = self._absent
+                self._absent = {p: before.get(p, (site, now)) for p, site in told.items()}
+            elif kind == "over":
                 over = event.over
                 error = error_of(over.error, over.reason)
                 self._over = (over.attempt.incarnation, over.attempt.number, error)

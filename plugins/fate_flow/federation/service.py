@@ -31,7 +31,7 @@ from fate_flow.federation.attempts import Attempt, Member, Room
 from fate_flow.federation.diagnosis import Wait
 from fate_flow.federation.mailbox import Value
 from fate_flow.federation.proto import gateway_pb2 as pb
-from fate_flow.federation.state import GatewayState, refs, text_of
+from fate_flow.federation.state import GatewayState, ref, refs, text_of
 from fate_flow.federation.store import Blob
 
 log = logging.getLogger("fate_flow.gateway")
@@ -67,7 +67,11 @@ class GatewayService:
                 over = pb.Over(attempt=reference, error=error.code, reason=text_of(error))
                 events.put_nowait(pb.AttachEvent(over=over))
 
-            member.push = push
+            def show_away(parties: Sequence[Party]) -> None:
+                absent = [pb.Absent(party=ref(p), site=self._state.site_of(p)) for p in parties]
+                events.put_nowait(pb.AttachEvent(away=pb.Away(absent=absent)))
+
+            room.connect(member, push, show_away)
             grace = _Grace(
                 self._rooms.grace
                 if self._state.peer_of(context) is None

@@ -131,6 +131,11 @@ class GatewayState:
         self.channels.trouble_of = self.tunnel.trouble
         self.tunnel.set_peers(self.router.peers)
 
+    def site_of(self, party: Party) -> str:
+        """Where a party is, for texts; empty: here, or nobody knows."""
+        peer = self.router.peers.of_party(party)
+        return f"site {peer.name}" if peer is not None else ""
+
     def peer_of(self, context: Any) -> Peer | None:
         """The peer that calls; None: a process of this site.
 

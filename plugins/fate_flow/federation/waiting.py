@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fate_flow.entities import Party
@@ -29,7 +29,8 @@ class ClientWait:
 
     Attributes:
         trouble: text about the connection, when it is broken: that is what is waited for then.
-        in_trouble: what was reported last was such a text.
+        absent: texts about those parties whose tasks are not connected.
+        in_trouble: what was reported last told of one of these.
     """
 
     parties: Sequence[Party]
@@ -39,6 +40,7 @@ class ClientWait:
     started: float = field(default_factory=time.monotonic)
     next_report: float = FIRST_REPORT
     trouble: Callable[[], str | None] = lambda: None
+    absent: Callable[[Iterable[Party]], list[str]] = lambda _: []
     in_trouble: bool = False
 
     @property
@@ -47,14 +49,21 @@ class ClientWait:
 
     @property
     def text(self) -> str:
-        return self.trouble() or waiting_text(
-            self.parties, self.component, self.attempt, self.subject, self.seconds
-        )
+        trouble = self.trouble()
+        if trouble is not None:
+            return trouble
+        wait = waiting_text(self.parties, self.component, self.attempt, self.subject, self.seconds)
+        return "; ".join([wait, *self.absent(self.parties)])
+
+    @property
+    def is_disturbed(self) -> bool:
+        """A connection is broken: this task's own, or that of whom it waits for."""
+        return self.trouble() is not None or bool(self.absent(self.parties))
 
     @property
     def report_in(self) -> float:
         """Seconds until the next report is due: at once when a connection broke or came back."""
-        changed = (self.trouble() is not None) != self.in_trouble
+        changed = self.is_disturbed != self.in_trouble
         due = FIRST_REPORT if changed else self.next_report
         return due - self.seconds
 
@@ -110,7 +119,7 @@ class WaitReporter:
                     self._changed.wait(min(left, _LOOK))
                     continue
                 wait.next_report = wait.seconds + NEXT_REPORT
-                wait.in_trouble = wait.trouble() is not None
+                wait.in_trouble = wait.is_disturbed
                 self._reported = True
                 text = wait.text
             self._tell(text)

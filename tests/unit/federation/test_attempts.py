@@ -36,8 +36,9 @@ class Task:
         self.told: list[tuple[int, FateFlowError]] = []
         self.missing: list[list[Party]] = []
         self.member: Member = room.attach(party, session, try_number)
+        self.away: list[tuple[Party, ...]] = []
         self.push = lambda number, error: self.told.append((number, error))
-        self.member.push = self.push
+        room.connect(self.member, self.push, lambda parties: self.away.append(tuple(parties)))
 
     async def _progress(self, missing: Sequence[Party]) -> None:
         self.missing.append(list(missing))
@@ -130,6 +131,39 @@ def test_a_loss_supersedes_after_the_grace_time(tmp_path: Path) -> None:
         back = Task(room, HOST, "h1")
         attempts = await asyncio.gather(guest.join(after=0), back.join(after=0))
         assert attempts[0].number == 1
+
+    run(tmp_path, test)
+
+
+def test_the_others_are_told_whose_connection_is_broken(tmp_path: Path) -> None:
+    async def test(rooms: Coordinator) -> None:
+        room = rooms.room("J", "lr_0")
+        guest, host = Task(room, GUEST, "g"), Task(room, HOST, "h")
+        await asyncio.gather(guest.join(), host.join())
+        assert guest.away == []
+        room.detach(host.member, host.push, 30.0)
+        assert guest.away == [(HOST,)]
+        # A process that comes back hears of others; it forgets what it was told before.
+        room.detach(guest.member, guest.push, 30.0)
+        room.connect(room.attach(HOST, "h", 1), host.push, host.member.show_away)
+        assert host.away == [(GUEST,)]
+        room.connect(room.attach(GUEST, "g", 1), guest.push, guest.member.show_away)
+        assert guest.away == [(HOST,)], "nobody is away now, and that is what it believes"
+        assert host.away == [(GUEST,), ()]
+        room.leave(guest.member)
+        assert host.away == [(GUEST,), ()], "who has left is not away"
+
+    run(tmp_path, test)
+
+
+def test_one_that_is_lost_is_not_away_any_more(tmp_path: Path) -> None:
+    async def test(rooms: Coordinator) -> None:
+        room = rooms.room("J", "lr_0")
+        guest, host = Task(room, GUEST, "g"), Task(room, HOST, "h")
+        await asyncio.gather(guest.join(), host.join())
+        host.lose()
+        await asyncio.sleep(0.05)
+        assert guest.away == [(HOST,), ()]
 
     run(tmp_path, test)
 

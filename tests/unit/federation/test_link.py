@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from fate_flow.entities import Party
 from fate_flow.errors import GatewayUnreachableError
 from fate_flow.federation import link as module
 from fate_flow.federation import waiting
@@ -107,6 +108,25 @@ def test_a_wait_names_the_site_while_it_is_away() -> None:
     reporter.close()
     line.cut.set()
     link.close()
+
+
+def test_whoever_is_waited_for_in_vain_is_named() -> None:
+    link = link_of(Line(), 30.0)
+    host, arbiter = Party("host", 10000), Party("arbiter", 10000)
+    there = pb.Absent(party=pb.PartyRef(role="host", party_id=10000), site="site bank-b")
+    link._take(pb.AttachEvent(away=pb.Away(absent=[there])))
+    wait = ClientWait([host], "lr_0", 0, "to finish", absent=link.absent)
+    assert wait.text.endswith("0 s; host 10000 at site bank-b has had no connection for 0 s")
+    assert wait.is_disturbed
+    assert link.absent([arbiter]) == [], "others are of no interest"
+    since = link._absent[host]
+    link._take(pb.AttachEvent(away=pb.Away(absent=[there])))
+    assert link._absent[host] == since
+    link._take(pb.AttachEvent(away=pb.Away()))
+    assert not wait.is_disturbed
+    link._take(pb.AttachEvent(away=pb.Away(absent=[there])))
+    link._take(pb.AttachEvent(welcome=pb.Welcome(incarnation="run")))
+    assert not wait.is_disturbed, "a new connection begins without news"
 
 
 def test_patience_ends_with_the_name_of_the_site() -> None:

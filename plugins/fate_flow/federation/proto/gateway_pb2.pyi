@@ -250,25 +250,75 @@ class AttachEvent(_message.Message):
 
     WELCOME_FIELD_NUMBER: _builtins.int
     OVER_FIELD_NUMBER: _builtins.int
+    AWAY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
     def over(self) -> Global___Over: ...
+    @_builtins.property
+    def away(self) -> Global___Away: ...
     def __init__(
         self,
         *,
         welcome: Global___Welcome | None = ...,
         over: Global___Over | None = ...,
+        away: Global___Away | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["over", b"over", "welcome", b"welcome", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "over", b"over", "welcome", b"welcome", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["over", b"over", "welcome", b"welcome", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["away", b"away", "over", b"over", "welcome", b"welcome", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["welcome", "over"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["welcome", "over", "away"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
 Global___AttachEvent: _TypeAlias = AttachEvent  # noqa: Y015
+
+@_typing.final
+class Away(_message.Message):
+    """Whose connections are broken now; none: all are there again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ABSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def absent(self) -> _containers.RepeatedCompositeFieldContainer[Global___Absent]: ...
+    def __init__(
+        self,
+        *,
+        absent: _abc.Iterable[Global___Absent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Away: _TypeAlias = Away  # noqa: Y015
+
+@_typing.final
+class Absent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: _builtins.int
+    SITE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    """Its site as people call it; empty: that of the gateway."""
+    @_builtins.property
+    def party(self) -> Global___PartyRef: ...
+    def __init__(
+        self,
+        *,
+        party: Global___PartyRef | None = ...,
+        site: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["party", b"party"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["party", b"party", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Absent: _TypeAlias = Absent  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
