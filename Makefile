@@ -81,7 +81,7 @@ test: $(TEST_STAMP) ## all tests
 
 .PHONY: test-fast
 test-fast: $(TEST_STAMP) ## the tests that start no processes (under two minutes)
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(TEST_STAMP) ## ruff, mypy, import-linter

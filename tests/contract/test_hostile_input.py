@@ -18,6 +18,8 @@ from starlette.testclient import TestClient
 from tests.support.local_jobs import keep_jobs_waiting
 from tests.support.site import JOB_ID, Site, add_job, add_task, described_operations
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = described_operations()
 
 WRONG: list[Any] = [

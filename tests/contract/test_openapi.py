@@ -12,6 +12,8 @@ from starlette.testclient import TestClient
 
 from tests.support.site import Site, described_operations
 
+pytestmark = pytest.mark.slow
+
 #: Answers to everything that is not a route; no entries in the document.
 _CATCH_ALL = re.compile(r"/\w+/\{operation\}")
 

@@ -23,6 +23,8 @@ from fate_flow.cli.services import Service
 from fate_flow.cli.watchdog import Watchdog
 from fate_flow.settings import KEYS, Settings
 
+pytestmark = pytest.mark.slow
+
 HEALTHY = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "healthy"}}
 SILENT_SCHEDULER = {**HEALTHY, "scheduler": {"status": "unhealthy"}}
 DATABASE_DOWN = {"metadatabase": {"status": "unhealthy"}, "scheduler": {"status": "unhealthy"}}

@@ -16,6 +16,8 @@ from tests.support.parties import Run
 from tests.support.plain_lr import PlainFit, fit_plain
 from tests.unit.components.test_hetero_lr import ROWS, TOLERANCE, Example
 
+pytestmark = pytest.mark.slow
+
 HOST = HOSTS[0]
 PARAM = "HeteroLogisticRegressionParam"
 SETTINGS: dict[str, Any] = {"learning_rate": 2.0, "max_iter": 2, "penalty": None, "decay": 0.0}

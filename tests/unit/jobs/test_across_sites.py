@@ -22,6 +22,8 @@ from fate_flow.sites import delivery, outbox, peers
 from tests.support.site import CONF, DSL, Site
 from tests.unit.jobs.two_sites import GUEST, HOST, Two
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_site_has_its_own_part(two: Two) -> None:
     job_id = two.submit()

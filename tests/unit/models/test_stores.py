@@ -57,6 +57,7 @@ def test_redis_keeps_the_bytes_under_the_reference_s_key(
         _stores(site).open(_redis(server, nx=True)).put(ID, VERSION, archive)
 
 
+@pytest.mark.slow
 def test_redis_that_refuses_or_is_away(site: Site, server: RedisServer, archive: Path) -> None:
     with pytest.raises(ModelStorageError, match="to redis failed: AuthenticationError") as refused:
         _stores(site).open(_redis(server, password="wrong-word")).put(ID, VERSION, archive)
