@@ -6,6 +6,7 @@ import atexit
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,25 +119,24 @@ class _Queue:
         return None
 
 
-def test_a_scheduler_that_fails_does_not_wait_for_its_workers() -> None:
+def test_a_scheduler_that_fails_does_not_wait_for_its_workers(tmp_path: Path) -> None:
     """It would be neither alive nor dead, and the supervisor would start no other."""
     code = (
-        "import signal\n"
+        "import pathlib, signal, sys\n"
         "from fate_flow.operators import executor\n"
         "signal.signal(signal.SIGTERM, lambda *_: None)  # as the scheduler's, in a worker\n"
         "executor.preload = lambda: None\n"
         "made = executor.FateLocalExecutor(parallelism=4)\n"
         "made.start()\n"
-        "print('pids', *(worker.pid for worker in made.workers.values()), flush=True)\n"
+        "pids = [str(worker.pid) for worker in made.workers.values()]\n"
+        "pathlib.Path(sys.argv[1]).write_text(' '.join(pids))\n"
         "raise RuntimeError('the database is full')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    file = tmp_path / "pids"  # the workers write to the output at any moment
+    command = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "the database is full" in done.stderr
-    # Airflow's log is in between, and its workers write to it at any moment.
-    [line] = [text for text in done.stdout.splitlines() if text.startswith("pids ")]
-    pids = [int(text) for text in line.split()[1:]]
+    pids = [int(text) for text in file.read_text().split()]
     assert len(pids) == FIRST_WORKERS
     assert not any(psutil.pid_exists(pid) for pid in pids)
