@@ -170,6 +170,7 @@ def _wait(client: FateFlowClient, job_id: str, view: View, timeout: float) -> No
             except ServerUnreachableError:
                 if time.monotonic() - last_seen > PATIENCE_SECONDS:
                     raise
+                # It may come back within the patience.
                 time.sleep(POLL_SECONDS)
                 continue
             view.show([TaskRow.of(task, time.time()) for task in tasks])
@@ -180,7 +181,7 @@ def _wait(client: FateFlowClient, job_id: str, view: View, timeout: float) -> No
                     f"job {job_id} is still {state.status.value} after {timeout:.0f} s",
                     remedy=f"Stop it: fate_flow_client -f stop_job -j {job_id}",
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # the API pushes nothing
     if state.status is not JobStatus.SUCCESS:
         raise DemoFailedError(
             f"job {job_id} ended as {state.status.value}: {_reason(state, tasks)}"

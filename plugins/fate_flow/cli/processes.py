@@ -161,6 +161,7 @@ def end(processes: Iterable[Identity], grace: float) -> int:
     waiting = [identity for identity in processes if identity.send(signal.SIGTERM)]
     deadline = time.monotonic() + grace
     while waiting and time.monotonic() < deadline:
+        # They are not our children, so the kernel tells nobody here of their end.
         time.sleep(0.05)
         waiting = [identity for identity in waiting if identity.is_alive]
     return sum(identity.send(signal.SIGKILL) for identity in waiting)

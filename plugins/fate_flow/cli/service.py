@@ -131,7 +131,7 @@ def _end_left_overs(settings: Settings, say: Say) -> None:
     if left:
         say(f"ending {len(left)} process(es) left by a supervisor that died")
         processes.end(left, grace=3.0)
-        time.sleep(0.2)
+        time.sleep(0.2)  # the kernel frees the ports of what was killed
 
 
 def _spawn_daemon(settings: Settings) -> subprocess.Popen[bytes]:
@@ -182,6 +182,7 @@ def wait_until_ready(
                 + log_tail(settings, waiting[0])
             )
         if waiting:
+            # The supervisor writes its state to a file, and the ports are asked.
             time.sleep(0.25)
 
 
@@ -228,12 +229,12 @@ def stop(settings: Settings, say: Say, *, timeout: float = STOP_SECONDS) -> bool
         identity.send(signal.SIGTERM)
         deadline = time.monotonic() + timeout
         while identity.is_alive and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(0.1)  # it is not our child
         identity.send(signal.SIGKILL)
     left = processes.marked(settings.home)
     if left:
         processes.end(left, grace=1.0)
-        time.sleep(0.2)
+        time.sleep(0.2)  # what was killed is gone a moment later
         if remaining := processes.marked(settings.home):
             pids = ", ".join(str(process.pid) for process in remaining)
             raise FateFlowError(f"could not end process(es) {pids}")

@@ -64,6 +64,7 @@ def hold_lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
                 if time.monotonic() >= deadline:
                     yield False
                     return
+                # flock itself can only wait for ever.
                 time.sleep(0.05)
             else:
                 yield True

@@ -279,6 +279,7 @@ class Supervisor:
             for child in running:
                 if time.monotonic() - began > child.service.grace and child.identity:
                     child.identity.send(signal.SIGKILL)
+            # Also for processes that are no children, whose end raises no signal.
             time.sleep(0.05)
         self._kill_rest()
 
@@ -307,7 +308,7 @@ class Supervisor:
         end = time.monotonic() + 2.0
         while time.monotonic() < end and processes.direct_children():
             self._reap()
-            time.sleep(0.05)
+            time.sleep(0.05)  # killed, they end at once; nothing else is to be done
 
     def _rotate_logs(self) -> None:
         for name in [*(child.service.name for child in self.children), "supervisor"]:

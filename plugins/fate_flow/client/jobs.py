@@ -98,6 +98,7 @@ class JobCalls(Calls):
                     f"job {job_id} is {status} after {timeout:g} s",
                     remedy="It goes on; wait again, or stop it",
                 )
+            # As 1.4, the API answers at once and pushes nothing.
             time.sleep(interval)
 
     def update_job(self, job_id: str, role: str, party_id: int | str, notes: str) -> None:

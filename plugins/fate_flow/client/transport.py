@@ -102,6 +102,7 @@ class Transport:
                 lost = isinstance(error, (requests.ConnectionError, requests.Timeout))
                 if not lost or problem.refused or not pauses:
                     raise problem from None
+                # Each try waits longer: the server may just be starting.
                 time.sleep(pauses.pop(0))
 
     def _explain(self, error: requests.RequestException) -> ServerUnreachableError:

@@ -66,6 +66,7 @@ def sync_bundles(session: Session) -> None:
     """Write the configured bundles to the database; a DAG processor would do it otherwise."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
+    # Airflow's constructor has no annotations.
     manager = DagBundlesManager()  # type: ignore[no-untyped-call]
     manager.sync_bundles_to_db(session=session)
 

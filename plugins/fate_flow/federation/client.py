@@ -175,7 +175,8 @@ class GatewaySession:
                 try_number=self._try_number,
                 timeout=left,
             )
-            return self._barrier(self._stub.Join, request, wait, left, "joined")  # type: ignore[no-any-return]
+            answer: pb.Joined = self._barrier(self._stub.Join, request, wait, left, "joined")
+            return answer
 
         joined = self._call(meet, timeout, wait)
         self._attempt = joined.attempt
@@ -386,6 +387,7 @@ class GatewaySession:
                     )
                 if wait.seconds > limit + _GUARD_SECONDS:
                     raise FederationTimeoutError(f"deadline passed {wait.text}")
+                # The link says when the connection is there; a call may fail beside it.
                 time.sleep(_RETRY_PAUSE)
 
     def _barrier(self, method: Any, request: Any, wait: ClientWait, left: float, end: str) -> Any:

@@ -282,15 +282,16 @@ def _of_member(session: Session, peer_name: str, body: Body) -> tuple[str, JobDe
 def _offer(body: Body) -> Offer:
     job_id = _text(body.get("job_id"))
     check_name("job id", job_id)
-    documents = {name: body.get(name) for name in ("dsl", "conf", "train_conf")}
-    wrong = [name for name, value in documents.items() if not isinstance(value, Mapping)]
+    names = ("dsl", "conf", "train_conf")
+    documents = {name: body[name] for name in names if isinstance(body.get(name), Mapping)}
+    wrong = [name for name in names if name not in documents]
     if wrong or len(job_id) > 25:
         raise InvalidInputError(f"a job's offer cannot be read: {', '.join(wrong) or 'job_id'}")
     return Offer(
         job_id=job_id,
         plan_hash=_text(body.get("plan_hash")),
         ticket=_text(body.get("ticket")),
-        **documents,  # type: ignore[arg-type]
+        **documents,
     )
 
 

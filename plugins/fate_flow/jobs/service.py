@@ -136,6 +136,7 @@ def stop_everywhere(session: Session, job_id: str, patience: float = 2.0) -> Sto
             late = outbox.waiting_for(other, job_id)
         if not late or time.monotonic() > deadline:
             break
+        # Another process may deliver; only the database tells of it.
         time.sleep(0.05)
     told = placement.sites if placement.home_is_local else [telling.home_peer(placement)]
     return StopResult(text, tuple(name for name in told if name not in late), late)

@@ -114,6 +114,7 @@ def _in_a_transaction(step: Callable[[Session], object]) -> None:
 def _wait_a_little(step: Callable[[Session], object], attempt: int, error: Exception) -> None:
     log.info("%s: %s; trying again", getattr(step, "__name__", step), error.args[:1])
     pause = random.uniform(0.1, 0.5) * attempt  # noqa: S311 - no secret
+    # Two servers that collided would collide again without chance; a database needs time.
     time.sleep(min(pause, LONGEST_PAUSE))
 
 
@@ -129,6 +130,7 @@ def _wait_for_server(url: str) -> None:
             with opener.open(f"{url}/v1/internal/health", timeout=5):
                 return
         except OSError:
+            # The server of this very process tells no thread when it listens.
             time.sleep(0.1)
 
 

@@ -47,6 +47,5 @@ class ScaleParam(Param):
                 elif not 0 <= value <= 1:
                     yield Problem(name, f"found {value!r}", "in mode cap a quantile, 0 to 1")
         low, high = self.feat_lower, self.feat_upper
-        both = [low, high]
-        if all(isinstance(value, (int, float)) for value in both) and low > high:  # type: ignore[operator]
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low > high:
             yield Problem("feat_lower", f"{low} is above feat_upper {high}", "at most feat_upper")

@@ -176,8 +176,10 @@ def _integers(head: Mapping[str, Any], name: str, host: Party) -> CountArray:
 def _rule(given: object, host: Party) -> OptimalRule | None:
     if given is None:
         return None
+    if not isinstance(given, Mapping):
+        raise ProtocolError(f"{host} sent an unknown rule for its bins")
     try:
-        rule = OptimalRule(**given)  # type: ignore[arg-type]
+        rule = OptimalRule(**given)
     except TypeError:
         raise ProtocolError(f"{host} sent an unknown rule for its bins") from None
     numbers = (rule.bins, rule.min_share, rule.max_share, rule.adjustment)

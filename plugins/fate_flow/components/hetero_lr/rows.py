@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +107,8 @@ class KeyRing:
         Raises:
             CryptoError: not a usable key.
         """
-        key = PublicKey.from_payload(payload)  # type: ignore[arg-type]
+        # What is not a mapping is refused there, with the rest that a peer may send.
+        key = PublicKey.from_payload(cast("Mapping[str, Any]", payload))
         if self._public is None or self._public != key:
             self._public = key
         return self._public
